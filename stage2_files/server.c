@@ -1,0 +1,256 @@
+/*
+ * Stage 2, files: the request line names a file under html/, and the answer is that file.
+ * See it:  curl http://127.0.0.1:8080/style.css    curl http://127.0.0.1:8080/nothing
+ * Not yet: a wrong name gets no answer at all.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PORT = 8080,
+    BACKLOG = 4096,  /* connections that may wait for accept(); the kernel may allow fewer */
+    MAX_HEAD = 8192, /* bytes in the head of a request */
+    MAX_PATH = 4096, /* bytes in the name of a file */
+    MAX_LOG = 1024,  /* bytes of a request that are logged */
+    CHUNK = 32768,   /* bytes of a file that are read and sent at a time */
+    PATIENCE = 5000, /* milliseconds that a client may keep us waiting */
+};
+
+/* An answer before it is sent: its head, and the open file that is its body, or -1. */
+struct response {
+    int file;
+    size_t length;
+    char head[64];
+};
+
+/* The time in milliseconds, from a clock that nobody sets. */
+static long long now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time); /* cannot fail: the clock exists */
+    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
+
+/* True when a call gave up without a result, and nothing is wrong with the connection. */
+static bool try_again(void)
+{
+    return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+/* The length of the head at the start of text, with the blank line that ends it; 0 while that
+ * line has not come. A line ends with CR LF; who types it into nc sends LF alone. */
+static size_t head_length(const char *text, size_t length)
+{
+    for (size_t i = 2; i < length; i++)
+        if (text[i] == '\n' &&
+            (text[i - 1] == '\n' || (text[i - 1] == '\r' && text[i - 2] == '\n')))
+            return i + 1;
+    return 0;
+}
+
+/* Receives a request up to its blank line, and puts a 0 behind it. Returns the bytes received, 0
+ * if the client left or was too slow. Without a blank line, its head is longer than MAX_HEAD. */
+static size_t receive_head(int client, char *text)
+{
+    long long deadline = now() + PATIENCE;
+    size_t length = 0;
+    while (now() < deadline && length < MAX_HEAD && head_length(text, length) == 0) {
+        ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
+        if (count < 0 && try_again()) continue;
+        if (count <= 0) return 0;
+        length += (size_t)count;
+        text[length] = '\0';
+        size_t blank = strspn(text, "\r\n"); /* empty lines before a request are skipped */
+        length -= blank;
+        memmove(text, text + blank, length + 1);
+    }
+    return now() < deadline ? length : 0;
+}
+
+/* Where a word ends: at a space or a control character, so at the end of its line too. */
+static const char *word_end(const char *text)
+{
+    while ((unsigned char)*text > ' ' && *text != 127)
+        text++;
+    return text;
+}
+
+/* One line a request: its first two words. What is not printable becomes '?', so that no
+ * client writes on our terminal. */
+static void log_request(const char *text, size_t length, int status)
+{
+    char words[MAX_LOG];
+    size_t used = 0;
+    for (int spaces = 0; used < length && used < MAX_LOG; used++) {
+        char byte = text[used];
+        if (byte == '\r' || byte == '\n' || (byte == ' ' && ++spaces == 2)) break;
+        words[used] = byte >= ' ' && byte <= '~' ? byte : '?';
+    }
+    printf("[%ld] %.*s %d\n", (long)getpid(), (int)used, words, status);
+}
+
+/* Writes the name of the file that a target names: decoded, and without its query. Returns 0,
+ * or the error if it names none. */
+static int make_path(const char *target, char *path)
+{
+    const char *from = target + strspn(target, "/"); /* one slash: "//a" would be a host */
+    size_t length = strlen(strcpy(path, "html/"));
+    if (from == target) return EINVAL;
+    for (; strchr("? \r\n", *from) == NULL; from++) {
+        char byte = *from;
+        if (byte == '%') {
+            char digits[3] = {from[1], from[2], '\0'};
+            if (strspn(digits, "0123456789ABCDEFabcdef") != 2) return EINVAL;
+            byte = (char)strtol(digits, NULL, 16);
+            from += 2;
+        }
+        if (byte == '\0' || length == MAX_PATH - sizeof "index.html") return ENOENT;
+        path[length++] = byte;
+    }
+    strcpy(path + length, path[length - 1] == '/' ? "index.html" : "");
+    for (const char *dots = path; (dots = strstr(dots, "/..")) != NULL; dots += 3)
+        if (dots[3] == '/' || dots[3] == '\0') return ENOENT; /* ".." leads out of html/ */
+    return 0;
+}
+
+/* Opens a file to read, and tells about it. Returns its descriptor, or -1, and errno. */
+static int open_file(const char *path, struct stat *about)
+{
+    /* O_NONBLOCK: else opening a FIFO waits until somebody writes into it. */
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (file < 0 || (fstat(file, about) == 0 && S_ISREG(about->st_mode))) return file;
+    close(file);
+    errno = S_ISDIR(about->st_mode) ? EISDIR : ENOENT;
+    return -1;
+}
+
+/* The text of a request in; the head of an answer and an open file out, or neither. */
+static void answer(const char *text, size_t length, struct response *response)
+{
+    const char *target = word_end(text);
+    char path[MAX_PATH];
+    struct stat about = {0};
+    int error = make_path(target + (*target == ' '), path);
+    if (head_length(text, length) == 0) error = EMSGSIZE;
+    response->file = error == 0 ? open_file(path, &about) : -1;
+    if (error == 0 && response->file < 0) error = errno;
+    if (error != 0) fprintf(stderr, "no answer: %s\n", strerror(error));
+    strcpy(response->head, error == 0 ? "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" : "");
+    response->length = strlen(response->head);
+}
+
+/* Sends all of it: send() may take less than it is given. False when the client left, or took
+ * nothing for too long. */
+static bool send_all(int client, const char *bytes, size_t length)
+{
+    long long deadline = now() + PATIENCE;
+    while (length > 0) {
+        ssize_t count = send(client, bytes, length, 0);
+        if (count < 0 && try_again() && now() < deadline) continue;
+        if (count < 0) return false;
+        bytes += count;
+        length -= (size_t)count;
+        deadline = now() + PATIENCE;
+    }
+    return true;
+}
+
+/* Answers a request. False when the client did not get it all. */
+static bool respond(int client, const char *text, size_t length)
+{
+    struct response response;
+    answer(text, length, &response);
+    if (response.file >= 0) log_request(text, length, 200);
+    bool sent = send_all(client, response.head, response.length);
+    char chunk[CHUNK];
+    ssize_t count = 0;
+    while (sent && response.file >= 0 && (count = read(response.file, chunk, sizeof chunk)) > 0)
+        sent = send_all(client, chunk, (size_t)count);
+    if (response.file >= 0) close(response.file);
+    return sent && count == 0;
+}
+
+/* Ends an answer, and throws away what the client still sends: close() with unread input would
+ * reset the connection, and a reset destroys an answer on its way. */
+static void drain(int client)
+{
+    long long deadline = now() + PATIENCE;
+    char scrap[4096];
+    ssize_t count = 1;
+    shutdown(client, SHUT_WR); /* fails if the client is gone; recv() tells */
+    while (now() < deadline && (count > 0 || (count < 0 && try_again())))
+        count = recv(client, scrap, sizeof scrap, 0);
+}
+
+/* Serves one client, and closes its connection. */
+static void handle_client(int client)
+{
+    char text[MAX_HEAD + 1];
+    /* No call waits longer than a second: then the loops above look at the clock. */
+    struct timeval second = {.tv_sec = 1};
+    if (setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) < 0 ||
+        setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) < 0)
+        perror("setsockopt");
+    else {
+        size_t length = receive_head(client, text);
+        if (length > 0 && respond(client, text, length)) drain(client);
+    }
+    close(client); /* whatever it returns, the descriptor is free */
+}
+
+/* Waits for the next client. Returns its socket, or -1. Nothing that a client does ends the
+ * server; when it is out of descriptors, it waits until some are free. */
+static int accept_client(int listener)
+{
+    int client = accept(listener, NULL, NULL);
+    if (client < 0 && errno != EINTR && errno != ECONNABORTED) {
+        perror("accept");
+        sleep(1);
+    }
+    return client;
+}
+
+/* Says what failed, and why. Returns the exit status. */
+static int fail(const char *what)
+{
+    perror(what);
+    return 1;
+}
+
+int main(void)
+{
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a line is seen at once, in a pipe too */
+    signal(SIGPIPE, SIG_IGN);              /* to send to a closed socket is an error, no more */
+    if (access("html/", X_OK) < 0)
+        return fail("html/ (start the server in the folder that holds html/)");
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0) return fail("socket");
+    /* Connections of the last run linger for a minute; the port is ours all the same. */
+    int yes = 1;
+    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0)
+        return fail("setsockopt");
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK); /* only this machine gets in */
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0)
+        return fail("bind 127.0.0.1:8080");
+    if (listen(listener, BACKLOG) < 0) return fail("listen");
+    printf("listening on http://127.0.0.1:%d/\n", PORT);
+
+    for (;;) {
+        int client = accept_client(listener);
+        if (client >= 0) handle_client(client);
+    }
+}
