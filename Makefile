@@ -3,28 +3,67 @@
 CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS = -std=c11 -Wall -Wextra -Wpedantic -Wshadow
+# where the servers go: beside each server.c, or into a folder of their own
+OUT = .
 
-PORTABLE = stage1_fixed stage2_files stage3_404 stage4_struct stage5_args stage6_fork stage7_threads
-LINUX = stage8_nonblock stage9_epoll
+STAGES = stage1_fixed stage2_files stage3_404 stage4_struct stage5_args stage6_fork stage7_threads
 ifeq ($(shell uname -s),Linux)
-STAGES = $(PORTABLE) $(LINUX)
+STAGES += stage8_nonblock stage9_epoll
 else
-STAGES = $(PORTABLE)
-$(info Stages 8 and 9 need Linux; here are stages 1 to 7.)
+$(info Stages 8 and 9 need Linux; this makes stages 1 to 7.)
 endif
-NUMBERS = $(patsubst stage%,%,$(foreach stage,$(STAGES),$(firstword $(subst _, ,$(stage)))))
+NUMBERS = $(foreach stage,$(STAGES),$(patsubst stage%,%,$(firstword $(subst _, ,$(stage)))))
+SERVERS = $(STAGES:%=$(OUT)/%/server)
 
-all: $(STAGES:%=%/server)
+all: $(SERVERS)
 
-# make stage6, make test6, make diff6
+# stage6, test6 and diff6 are commands, and so are those of the other stages.
 define commands
-stage$(1): $(filter stage$(1)_%,$(STAGES))/server
-test$(1): stages
-	tests/run $(1)
-diff$(1): ; @tests/diff $(1)
-.PHONY: stage$(1) test$(1) diff$(1)
+stage$(1): $(filter $(OUT)/stage$(1)_%,$(SERVERS))
+test$(1): all build/client
+	@tests/run $(1)
+diff$(1):
+	@tests/diff $(1)
 endef
 $(foreach number,$(NUMBERS),$(eval $(call commands,$(number))))
 
-%/server: %/server.c
-	$(CC) $(CFLAGS) $(WARNINGS) -o $@ $< $(if $(findstring stage7,$@),-pthread)
+$(OUT)/%/server: %/server.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARNINGS) $(if $(findstring stage7,$@),-pthread) -o $@ $<
+
+build/client: tests/client.c
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(WARNINGS) -o $@ $<
+
+test: all build/client
+	@tests/run $(NUMBERS)
+
+# All stages with AddressSanitizer and UBSan, and stage 7 with ThreadSanitizer too.
+test-sanitize: build/client
+	@$(MAKE) -s OUT=build/asan CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+	@$(MAKE) -s OUT=build/tsan CFLAGS="-g -O1 -fsanitize=thread" stage7
+	@SANITIZE=1 tests/run -o build/asan $(NUMBERS) -o build/tsan 7
+
+fuzz:
+	@tests/fuzz
+
+diffs:
+	@tests/diff
+
+clean:
+	rm -rf build $(SERVERS)
+
+help:
+	@echo "make               build all servers"
+	@echo "make stage6        build one: stage6_fork/server (and so on, from 1 to 9)"
+	@echo "make test          test all servers; make test6 tests one"
+	@echo "make test6 SERVER=/path/to/a/server    put that server through the tests of stage 6"
+	@echo "make diff6         what stage 6 adds to stage 5"
+	@echo "make diffs         the size of every step, and its limit"
+	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
+	@echo "make fuzz          feed stages 3 and 9 with random requests, for 60 seconds"
+	@echo "make clean         remove what was built"
+
+.PHONY: all test test-sanitize fuzz diffs clean help \
+	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
+export SERVER

@@ -51,7 +51,7 @@ static bool try_again(void)
 }
 
 /* The length of the head at the start of text, with the blank line that ends it; 0 while that
- * line has not come. A line ends with CR LF; who types it into nc sends LF alone. */
+ * line has not come. A line ends with CR LF; typed into nc, it ends with LF alone. */
 static size_t head_length(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -143,8 +143,8 @@ static void answer(const char *text, size_t length, struct response *response)
     const char *target = word_end(text);
     char path[MAX_PATH];
     struct stat about = {0};
-    int error = make_path(target + (*target == ' '), path);
-    if (head_length(text, length) == 0) error = EMSGSIZE;
+    int error = head_length(text, length) == 0 ? EMSGSIZE : 0;
+    if (error == 0) error = make_path(target + (*target == ' '), path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
     if (error != 0) fprintf(stderr, "no answer: %s\n", strerror(error));
@@ -243,7 +243,7 @@ int main(void)
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0)
         return fail("setsockopt");
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK); /* only this machine gets in */
+    address.sin_addr.s_addr = inet_addr("127.0.0.1"); /* only this machine gets in */
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0)
         return fail("bind 127.0.0.1:8080");
     if (listen(listener, BACKLOG) < 0) return fail("listen");

@@ -5,7 +5,6 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -105,7 +104,7 @@ static bool try_again(void)
 }
 
 /* The length of the head at the start of text, with the blank line that ends it; 0 while that
- * line has not come. A line ends with CR LF; who types it into nc sends LF alone. */
+ * line has not come. A line ends with CR LF; typed into nc, it ends with LF alone. */
 static size_t head_length(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -168,10 +167,13 @@ static int read_request(const char *line, struct request *request)
     if (*end != '\n' && strncmp(end, "\r\n", 2) != 0) return EINVAL;
     if (strncmp(version, "HTTP/", 5) == 0 && version[5] >= '2' && version[5] <= '9')
         return EPROTONOSUPPORT;
-    if (strncmp(version, "HTTP/1.", 7) != 0 || end != version + 8 || !isdigit(version[7]))
+    if (strncmp(version, "HTTP/1.", 7) != 0 || end != version + 8 || version[7] < '0' ||
+        version[7] > '9')
         return EINVAL;
-    if (strncasecmp(target, "http://", 7) == 0) /* as to a proxy: RFC 9112, section 3.2.2 */
-        target += 7 + strcspn(target + 7, "/ ");
+    if (strncasecmp(target, "http://", 7) == 0) { /* as to a proxy: RFC 9112, section 3.2.2 */
+        target += 7 + strcspn(target + 7, "/? ");
+        if (*target != '/') target = "/";
+    }
     request->target = target;
     return request->head_only || strncmp(line, "GET ", 4) == 0 ? 0 : EOPNOTSUPP;
 }
@@ -259,6 +261,8 @@ static void answer(const char *text, size_t length, struct response *response)
     if (error == 0) error = make_path(request.target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
+    if (error == EISDIR && strcmp(strrchr(path, '/'), "/index.html") == 0)
+        error = ENOENT; /* a folder of this name is no page: one slash more would not help */
     write_head(response, &request, error, path);
     if (response->file >= 0 && request.head_only) {
         close(response->file);
@@ -364,13 +368,14 @@ static int server_init(struct server *server, struct sockaddr_in address)
     }
     if (listen(server->listener, BACKLOG) < 0) return fail("listen");
     socklen_t size = sizeof address;
-    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) /* port 0 is none */
+    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) /* was it port 0? */
         return fail("getsockname");
     printf("listening on http://%s:%d/\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port));
     return 0;
 }
 
-/* What a thread runs. Its argument is a number: behind an address would be the next client. */
+/* What a thread runs. Its argument is the number of the socket, not the address of a variable:
+ * the accept loop might have the next client there already. */
 static void *client_thread(void *argument)
 {
     handle_client((int)(intptr_t)argument);

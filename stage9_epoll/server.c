@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -133,7 +132,7 @@ static bool try_again(void)
 }
 
 /* The length of the head at the start of text, with the blank line that ends it; 0 while that
- * line has not come. A line ends with CR LF; who types it into nc sends LF alone. */
+ * line has not come. A line ends with CR LF; typed into nc, it ends with LF alone. */
 static size_t head_length(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -186,7 +185,7 @@ static bool lists(const char *list, const char *token)
 /* Reads the header fields, up to the blank line. Returns 0, or the error if one is ill-formed. */
 static int read_fields(const char *line, bool http10, struct request *request)
 {
-    bool keep = !http10, close = false;
+    bool keep = !http10, closing = false;
     int hosts = 0;
     for (const char *next; next_line(line) == NULL; line = next) {
         const char *colon = line + strspn(line, TOKEN), *end = word_end(colon);
@@ -195,16 +194,16 @@ static int read_fields(const char *line, bool http10, struct request *request)
         next = next_line(end);
         if (colon == line || *colon != ':' || next == NULL) return EINVAL;
         const char *value = colon + 1 + strspn(colon + 1, " \t");
+        /* A body is not read, so the connection ends: or it would be the next request. */
         bool body =
             strncasecmp(line, "Transfer-Encoding:", 18) == 0 ||
             (strncasecmp(line, "Content-Length:", 15) == 0 && (*value != '0' || end != value + 1));
         bool connection = strncasecmp(line, "Connection:", 11) == 0;
         hosts += strncasecmp(line, "Host:", 5) == 0;
         keep = keep || (connection && lists(value, "keep-alive"));
-        close = close || (connection && lists(value, "close")) ||
-                body; /* else it would be taken for a request */
+        closing = closing || body || (connection && lists(value, "close"));
     }
-    request->keep = keep && !close;
+    request->keep = keep && !closing;
     return hosts == 1 || (hosts == 0 && http10) ? 0 : EINVAL;
 }
 
@@ -220,10 +219,13 @@ static int read_request(const char *line, struct request *request)
     if (next_line(end) == NULL) return EINVAL;
     if (strncmp(version, "HTTP/", 5) == 0 && version[5] >= '2' && version[5] <= '9')
         return EPROTONOSUPPORT;
-    if (strncmp(version, "HTTP/1.", 7) != 0 || end != version + 8 || !isdigit(version[7]))
+    if (strncmp(version, "HTTP/1.", 7) != 0 || end != version + 8 || version[7] < '0' ||
+        version[7] > '9')
         return EINVAL;
-    if (strncasecmp(target, "http://", 7) == 0) /* as to a proxy: RFC 9112, section 3.2.2 */
-        target += 7 + strcspn(target + 7, "/ ");
+    if (strncasecmp(target, "http://", 7) == 0) { /* as to a proxy: RFC 9112, section 3.2.2 */
+        target += 7 + strcspn(target + 7, "/? ");
+        if (*target != '/') target = "/";
+    }
     request->target = target;
     if (read_fields(next_line(end), version[7] == '0', request) != 0) return EINVAL;
     return request->head_only || strncmp(line, "GET ", 4) == 0 ? 0 : EOPNOTSUPP;
@@ -315,6 +317,8 @@ static void answer(const char *text, size_t length, struct response *response)
     if (error == 0) error = make_path(request.target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
+    if (error == EISDIR && strcmp(strrchr(path, '/'), "/index.html") == 0)
+        error = ENOENT; /* a folder of this name is no page: one slash more would not help */
     response->left = error == 0 ? about.st_size : 0;
     write_head(response, &request, error, path);
     if (response->file >= 0 && request.head_only) {
@@ -352,7 +356,7 @@ static enum progress receive_request(struct client *client)
     end[count] = '\0';
     exchange->length += (size_t)count;
     drop_text(exchange, 0);
-    return DONE;
+    return exchange->length > 0 ? DONE : BLOCKED;
 }
 
 /* The answer is sent: on to the next request, or to the end of the connection. */
@@ -402,7 +406,7 @@ static void serve_client(struct server *server, struct client *client)
     enum progress progress = client->exchange == NULL ? OVER : DONE;
     for (size_t turn = TURN; progress == DONE && turn > 0;)
         progress = client->state == SENDING ? send_answer(client, &turn) : receive_request(client);
-    /* Whose turn was cut short goes on as soon as it can send, though nothing new arrives. */
+    /* Who can go on (its turn was over) awaits EPOLLOUT too: it comes though nothing arrives. */
     uint32_t event = progress == DONE || client->state == SENDING ? EPOLLOUT : EPOLLIN;
     bool over = progress == OVER || now() >= client->deadline ||
                 (event != client->awaited && !watch(server, EPOLL_CTL_MOD, client->socket, event));
@@ -465,6 +469,10 @@ static int server_init(struct server *server, struct sockaddr_in address)
         return 1;
     }
     if (listen(server->listener, BACKLOG) < 0) return fail("listen");
+    /* Little may wait in the kernel: else EPOLLOUT would come long after there is room. */
+    int unsent = 65536;
+    if (setsockopt(server->listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) < 0)
+        return fail("setsockopt");
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0) return fail("getrlimit");
     files.rlim_cur = files.rlim_max; /* as many descriptors as we may have */
@@ -473,7 +481,7 @@ static int server_init(struct server *server, struct sockaddr_in address)
     if (server->epoll < 0 || !watch(server, EPOLL_CTL_ADD, server->listener, EPOLLIN))
         return fail("epoll");
     socklen_t size = sizeof address;
-    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) /* port 0 is none */
+    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) /* was it port 0? */
         return fail("getsockname");
     printf("listening on http://%s:%d/\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port));
     return 0;

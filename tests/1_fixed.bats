@@ -1,0 +1,187 @@
+#!/usr/bin/env bats
+# A socket that listens, the head of a request, an answer, the end: what every stage does.
+bats_require_minimum_version 1.5.0
+load helpers
+
+# The first page of every stage: "hello world", or html/index.html.
+@test "the server says in one line where it listens" {
+    explain_start() { explain "the line \"listening on http://127.0.0.1:$PORT/\" first on stdout" \
+        "print it, and flush it, as soon as listen() has succeeded; here: $(head -n 3 "$LOG")"; }
+    wait_until "print the line, and flush it: stdout is no terminal here" test -s "$LOG"
+    [[ $(head -n 1 "$LOG") == "listening on http://127.0.0.1:$PORT/" ]] || explain_start
+}
+
+# bats test_tags=until:1
+@test "every request is answered with 200 and hello world" {
+    for request in "GET / HTTP/1.1" "GET /$(random_name) HTTP/1.0" "POST /x HTTP/1.1" "$(random_name)"; do
+        send '%s\r\nHost: test\r\n\r\n' "$request"
+        expect_status 200 "stage 1 answers anything, also \"$request\"" || return 1
+        [[ $(body) == "hello world" ]] || explain "hello world as the body" "a blank line ends the head"
+    done
+}
+
+@test "a request in two pieces is answered once, after the blank line" {
+    client send $'GET / HTTP/1.1\r\nHost: te' silence 300 send $'st\r\nConnection: close\r\n\r\n' read \
+        >"$ANSWER" || explain "no answer before the blank line" "one recv() need not be the whole request"
+    read_status
+    expect_status 200 "receive until the blank line has come" || return 1
+    [[ $(grep -c '^HTTP/1' "$ANSWER") == 1 ]] || explain "one answer" "a piece is no request"
+}
+
+@test "a request is answered in whatever pieces it comes" {
+    printf 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
+    for size in 1 2 3 7 40; do
+        client pieces "$size" "$SENT" read >"$ANSWER"
+        read_status
+        expect_status 200 "the blank line itself may come in pieces; here $size bytes at a time" || return 1
+    done
+}
+
+@test "an empty line before the request is skipped" {
+    send '\r\nGET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+    expect_status 200 "RFC 9112, section 2.2: at least one empty line before the request line is ignored"
+}
+
+@test "a head of 8 KiB is not too long" {
+    start=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nX: '
+    send '%s%0*d\r\n\r\n' "$start" $((8192 - ${#start} - 4)) 0
+    [[ $(wc -c <"$SENT") == 8192 ]]
+    expect_status 200 "the head, with its blank line, may have 8192 bytes"
+}
+
+# bats test_tags=until:7
+@test "the connection ends after one answer, which says so" {
+    send 'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+    expect_status 200 "" || return 1
+    [[ $(field Connection) == close ]] || explain "Connection: close" "HTTP/1.1 stays open unless the answer says otherwise"
+}
+
+@test "a request is logged in one line: process, method, target, status" {
+    get "/?$(random_name)" # every stage answers this with 200
+    line="GET $(sed -n '1s/^GET \([^ ]*\).*/\1/p' "$SENT") 200"
+    wait_until "log \"[process id] $line\", and flush stdout; the log: $(tail -n 3 "$LOG")" \
+        grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG"
+    [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(tail -n 3 "$LOG")"
+}
+
+@test "no control character of a client reaches the terminal" {
+    send 'GET /\033[31m\007\177\233x HTTP/1.1\r\nHost: \033[0m\r\nConnection: close\r\n\r\n'
+    expect_service "the server lives on"
+    ! LC_ALL=C grep -q '[^ -~]' "$LOG" "$ERRORS" || explain "only printable characters in the log" \
+        "ESC [ 3 1 m in a log makes the terminal red, and worse is possible: $(cat -v "$LOG" | tail -n 3)"
+}
+
+@test "only this machine is served" {
+    # 127.0.0.2 is this machine too, but another address: who listens on 0.0.0.0 has it as well.
+    ! grep -qsE "^ *[0-9]+: 00000000:$(printf %04X "$PORT") 0+:0000 0A" /proc/net/tcp || explain \
+        "a server that listens on 127.0.0.1" "it listens on 0.0.0.0: the whole campus network gets in"
+    ! grep -qsE ":$(printf %04X "$PORT") 0+:0000 0A" /proc/net/tcp6 || explain \
+        "a server that listens on 127.0.0.1" "it listens on an IPv6 address"
+}
+
+@test "a port that is taken is named in one line, and the exit status is 1" {
+    cd "$SITE"
+    # shellcheck disable=SC2046
+    run -1 timeout 10 "$JOB/server" $(port_arguments "$PORT") 3>&-
+    [[ $output == *"bind 127.0.0.1:$PORT: Address already in use"* && ${#lines[@]} == 1 ]] ||
+        explain "one line: bind 127.0.0.1:$PORT: Address already in use" "it says: $output"
+}
+
+@test "the server can be started again at once" {
+    hold send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' read
+    kill -KILL "$PID"
+    wait_until "the server has ended" eval "! listens $PORT"
+    launch || explain "a server that starts" "its old connections still linger: SO_REUSEADDR (the notes: 2msl)"
+    release
+    expect_service "the new server serves"
+}
+
+@test "a client that resets its connection does not end the server" {
+    request=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+    client -r 20 reset
+    client -r 20 send "GET / HT" reset
+    client -r 20 send "$request" reset
+    client -r 20 send "$request$request" wait 2 reset
+    client -r 20 send "$request" shutdown reset
+    expect_service "send() or recv() to such a client fails, and the server goes on (SIGPIPE, ECONNRESET)"
+}
+
+@test "a client that leaves at any moment does not end the server" {
+    request=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+    for ((length = 0; length < ${#request}; length += 5)); do
+        client -r 5 send "${request:0:length}" close
+        client -r 5 send "${request:0:length}" shutdown read >/dev/null
+    done
+    client -r 20 send "$request" close
+    expect_service "recv() returns 0, and the server goes on"
+}
+
+@test "garbage does not end the server" {
+    random_bytes 5000 | tr -d '\r\n' >"$SENT"
+    client file "$SENT" close
+    random_bytes 100000 >"$SENT"
+    client file "$SENT" close
+    printf '\0\0\0\r\n\r\n' >"$SENT"
+    client file "$SENT" read >/dev/null || true
+    expect_service "a server expects anything"
+}
+
+@test "a client that says nothing is dropped after 5 seconds" {
+    ms=$(client closed)
+    ((ms >= 4500 && ms < 12000)) || explain "the connection closed after 5 s" "it took $ms ms"
+}
+
+@test "a client that sends its head byte by byte is dropped after 5 seconds" {
+    ms=$(client drip 400 "GET / HTTP/1.1 and so on, for as long as it takes" closed)
+    ((ms >= 4500 && ms < 12000)) || explain "the connection closed after 5 s" \
+        "it took $ms ms: the head must be whole 5 s after the connection opened, not each byte 5 s after the last"
+}
+
+@test "a client that does not close after its answer holds nobody up" {
+    hold send $'GET / HTTP/1.0\r\n\r\n' read
+    expect_service "the server waits at most 5 s for the client to close"
+    release
+}
+
+@test "a POST of 1 MB is answered, though nobody reads its body" {
+    head=$'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n'
+    client send "$head" repeat 65536 0123456789abcdef read >"$ANSWER" || explain "an answer, and then the end" \
+        "close() with unread input resets the connection, and the answer is lost: read on until the client closes"
+    read_status
+    [[ -n $STATUS ]] || explain "an answer" "read on after the answer, until the client closes"
+}
+
+@test "400 requests later, nothing has leaked" {
+    close=$'Host: test\r\nConnection: close\r\n\r\n'
+    requests() {
+        client -r "$1" send $'GET / HTTP/1.1\r\n'"$close" read
+        client -r "$1" send $'GET /nothing HTTP/1.1\r\n'"$close" read
+        client -r "$1" send "GET /$NAME.bin HTTP/1.1"$'\r\n'"$close" reset
+        client -r "$1" send "bad"$'\r\n'"$close" read
+    }
+    requests 10 >/dev/null
+    # The children and threads of clients that have left may take a moment to end.
+    settled() { (($(count_children) == children && $(count_threads) == threads && $(count_descriptors) <= descriptors)); }
+    children=0 threads=$(count_threads) descriptors=$(count_descriptors) memory=$(resident_kb)
+    requests 100 >/dev/null
+    wait_until "children: $children before, threads: $threads, descriptors: $descriptors; now $(count_children), $(count_threads), $(count_descriptors)" settled
+    ! measures_memory || (($(resident_kb) < memory + 2048)) || explain "no more memory than before" "$memory KiB before, $(resident_kb) now"
+}
+
+@test "out of descriptors, the server waits, and serves again when some are free" {
+    settle
+    soft=$(limit "$PID" --nofile --output SOFT --noheadings)
+    complaints=$(wc -l <"$ERRORS")
+    limit "$PID" --nofile="$(free_descriptor "$PID"):"
+    hold send $'GET / HTTP/1.0\r\n\r\n'
+    sleep 0.5 # so that accept() has failed
+    ticks=$(cpu_ticks)
+    sleep 1
+    ticks=$(($(cpu_ticks) - ticks))
+    complaints=$(($(wc -l <"$ERRORS") - complaints))
+    limit "$PID" --nofile="$soft:"
+    release
+    expect_service "accept() fails with EMFILE, later it works again" || return 1
+    ((complaints < 20)) || explain "a complaint now and then" "here are $complaints lines: wait before the next accept()"
+    ((STAGE == 8 || ticks < 40)) || explain "a server that waits" "it took $ticks% of a CPU: accept() fails at once, again and again"
+}

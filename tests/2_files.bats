@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# The request line names a file under html/, and the answer is that file: nothing else, and all of it.
+bats_require_minimum_version 1.5.0
+load helpers
+
+@test "/ is html/index.html" {
+    get /
+    expect_file "$HTML/index.html" "/ means the folder html/, and its page is index.html"
+}
+
+@test "a path names a file in folders" {
+    get "/$NAME/deep/er/$NAME.html"
+    expect_file "$HTML/$NAME/deep/er/$NAME.html" "the path is the name of the file under html/"
+}
+
+@test "a folder with its last slash is the index.html in it" {
+    get "/$NAME/"
+    expect_file "$HTML/$NAME/index.html" "/folder/ means /folder/index.html"
+}
+
+@test "the query is ignored" {
+    get "/$NAME/deep/er/$NAME.html?name=$NAME&page=2"
+    expect_file "$HTML/$NAME/deep/er/$NAME.html" "a file's name ends before the ?" || return 1
+    get "/?../../$NAME%zz"
+    expect_file "$HTML/index.html" "what stands behind the ? is no path"
+}
+
+@test "%XX is decoded: names with spaces, signs and Chinese characters work" {
+    random_name >"$HTML/a b+c%d 中文.html"
+    for target in /a%20b+c%25d%20%E4%B8%AD%E6%96%87.html /%61%20b%2Bc%25d%20%e4%b8%ad%e6%96%87.html; do
+        get "$target"
+        expect_file "$HTML/a b+c%d 中文.html" "%20 is a space, %E4%B8%AD is 中, either case of letters; + is a +" || return 1
+    done
+    mkdir -p "$HTML/$NAME x"
+    random_name >"$HTML/$NAME x/index.html"
+    get "/$NAME%20x/"
+    expect_file "$HTML/$NAME x/index.html" "folders too have names with spaces"
+}
+
+@test "a file of any bytes arrives to the byte" {
+    get "/$NAME.bin"
+    expect_file "$HTML/$NAME.bin" "send the bytes of the file, zeros included, once, and nothing else"
+}
+
+@test "an empty file is an empty page" {
+    : >"$HTML/empty-$NAME"
+    get "/empty-$NAME"
+    [[ -s $ANSWER ]] || explain "an answer" "a file without bytes is a file"
+    expect_file "$HTML/empty-$NAME" "a file without bytes is a file"
+}
+
+@test "a reader that pauses gets the whole of a large file" {
+    random_bytes 12000000 >"$HTML/large-$NAME"
+    printf 'GET /large-%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$NAME" >"$SENT"
+    client -b 50000 file "$SENT" wait 2500 slowly 4000000 10 >"$ANSWER"
+    read_status
+    expect_file "$HTML/large-$NAME" "send() may take less than it is given: go on with the rest"
+}
+
+@test "a reader that is slow, but never stops, gets the whole of a large file" {
+    random_bytes 4000000 >"$HTML/large-$NAME"
+    printf 'GET /large-%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$NAME" >"$SENT"
+    client -b 50000 file "$SENT" slowly 40000 80 >"$ANSWER"
+    read_status
+    expect_file "$HTML/large-$NAME" "5 s without progress end a connection, not 5 s in all"
+}
+
+@test "a reader that stops is dropped after 5 seconds" {
+    settle
+    truncate -s 1G "$HTML/huge-$NAME"
+    descriptors=$(count_descriptors) children=$(count_children)
+    hold -b 4096 send "GET /huge-$NAME HTTP/1.0"$'\r\n\r\n'
+    start=$SECONDS
+    alone() { (($(count_descriptors) <= descriptors && $(count_children) <= children)); }
+    wait_until "the client reads nothing: after 5 s the server drops it, and closes the file and the socket" alone
+    ((SECONDS - start >= 4 || STAGE < 6)) || explain "5 s of patience" "it took $((SECONDS - start)) s"
+    expect_service "the server goes on"
+    release
+}
+
+@test "a client that leaves in the middle of a download does not end the server" {
+    truncate -s 1G "$HTML/huge-$NAME"
+    for leave in close reset; do
+        client -r 5 send "GET /huge-$NAME HTTP/1.0"$'\r\n\r\n' wait 30 "$leave"
+    done
+    expect_service "send() fails when the client is gone (SIGPIPE, EPIPE, ECONNRESET); the server goes on"
+}
+
+@test "200 clients at once get each their own file" {
+    mkdir -p "$HTML/many" "$JOB/many"
+    for ((i = 1; i <= 200; i++)); do
+        echo "file $i $NAME $RANDOM" >"$HTML/many/$i.txt"
+        random_bytes $((RANDOM % 5000)) >>"$HTML/many/$i.txt"
+    done
+    run -0 curl --silent --show-error --max-time 60 --parallel --parallel-immediate --parallel-max 200 \
+        --output "$JOB/many/#1.txt" "http://127.0.0.1:$PORT/many/[1-200].txt" 3>&-
+    diff -r "$HTML/many" "$JOB/many" || explain "200 files, each as it is under html/" \
+        "is something shared between two clients? does a connection wait that nobody accepts?"
+}
+
+# What must not be served, whatever is done to reach it.
+@test "nothing outside html/ is served" {
+    for target in /../secret.txt /..%2fsecret.txt /%2e%2e/secret.txt /%2E%2E%2Fsecret.txt \
+        /.%2e/secret.txt "/$NAME/../../secret.txt" "/$NAME/..%2f../secret.txt" /./../secret.txt \
+        //../secret.txt "//$SITE/secret.txt" "$SITE/secret.txt" "/%2f$SITE/secret.txt" ../secret.txt secret.txt \
+        "/index.html%00/../../secret.txt" "/..%00/secret.txt" '/..\secret.txt' /%252e%252e/secret.txt \
+        //etc/passwd /etc/passwd ///etc/passwd /../../../../../../../../etc/passwd \
+        "http://test/../secret.txt" "/$NAME/deep/../../../secret.txt?" "/..//secret.txt" /..; do
+        get "$target"
+        ! grep -aqE "secret $NAME|^root:" "$ANSWER" || explain "no byte of a file outside html/" \
+            "look for .. as a segment after %XX is decoded; a 0 byte ends a C string; // is no second root" || return 1
+        ((STAGE > 2)) || expect_refusal - "$target names no file" || return 1
+    done
+}
+
+@test "an encoded 0 byte does not cut a name short" {
+    get "/index.html%00.txt"
+    expect_refusal 404 "the name decodes to more than C sees of it: refuse it"
+}
+
+@test "a FIFO is no file, and opening it holds nobody up" {
+    ms=${EPOCHREALTIME/./}
+    get "/$NAME.fifo"
+    expect_refusal 404 "open() of a FIFO waits for a writer, unless O_NONBLOCK; fstat() tells what it is" || return 1
+    (((${EPOCHREALTIME/./} - ms) / 1000 < 4000)) || explain "an answer at once" "open() waited"
+}
+
+@test "a device is no file" {
+    get "/$NAME.device"
+    expect_refusal 404 "fstat() and S_ISREG() tell a regular file"
+}
+
+# bats test_tags=until:2
+@test "a request that names no file ends without a byte, and the reason is on stderr" {
+    for target in "/$(random_name)" "/$NAME" /%zz "/index.html/"; do
+        lines=$(wc -l <"$ERRORS")
+        get "$target"
+        expect_refusal - "stage 2 closes the connection" || return 1
+        wait_until "the server says why on stderr" eval "((\$(wc -l <'$ERRORS') > lines))"
+    done
+    run -52 curl --silent "http://127.0.0.1:$PORT/$(random_name)" 3>&-
+    expect_service "the server goes on"
+}
+
+@test "without html/ the server does not start, and says where to start it" {
+    mkdir -p "$JOB/empty"
+    cd "$JOB/empty"
+    # shellcheck disable=SC2046
+    run -1 timeout 10 "$JOB/server" $(port_arguments "$(free_port)") 3>&-
+    [[ $output == *html* && ${#lines[@]} == 1 ]] || explain "one line that names html/" "it says: $output"
+}

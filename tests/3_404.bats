@@ -1,0 +1,194 @@
+#!/usr/bin/env bats
+# An answer describes itself: status, Content-Type. A refusal says why.
+bats_require_minimum_version 1.5.0
+load helpers
+
+# A page that says why: HTML, UTF-8, with its status in it.
+expect_page() {
+    [[ $(field Content-Type | tr -d ' "' | tr A-Z a-z) == "text/html;charset=utf-8" ]] ||
+        explain "Content-Type: text/html; charset=utf-8" "the page has Chinese characters; here: $(field Content-Type)" || return 1
+    body | grep -qi "<.*$STATUS" || explain "a small HTML page that names the status $STATUS" "tell the reader why"
+}
+
+@test "a missing page gets 404, and a page that says so in two languages" {
+    get "/$(random_name).html"
+    expect_status 404 "no such file: 404 Not Found" || return 1
+    expect_page || return 1
+    body | grep -q 'sorry, 您访问的页面不存在' || explain "the notes' sentence: sorry, 您访问的页面不存在" "in UTF-8"
+}
+
+@test "Content-Type follows the suffix" {
+    while read -r suffix type; do
+        echo x >"$HTML/$NAME.$suffix"
+        get "/$NAME.$suffix"
+        expect_status 200 "" || return 1
+        [[ $(field Content-Type | tr -d ' "' | tr A-Z a-z) =~ ^($type)$ ]] ||
+            explain "Content-Type: ${type//|/ or }" ".$suffix has another type; here: $(field Content-Type)" || return 1
+    done <<'TYPES'
+html text/html;charset=utf-8
+css text/css;charset=utf-8
+js text/javascript;charset=utf-8|application/javascript;charset=utf-8
+txt text/plain;charset=utf-8
+json application/json|application/json;charset=utf-8
+svg image/svg\+xml|image/svg\+xml;charset=utf-8
+png image/png
+jpg image/jpeg
+gif image/gif
+webp image/webp
+ico image/x-icon|image/vnd.microsoft.icon
+wasm application/wasm
+pdf application/pdf
+unknown application/octet-stream
+html.bak application/octet-stream
+TYPES
+    echo x >"$HTML/html"
+    get /html
+    [[ $(field Content-Type) == application/octet-stream ]] || explain "application/octet-stream" "no suffix, no type"
+}
+
+@test "HEAD gets the head of GET, and no body" {
+    for target in / "/$NAME.bin" "/$(random_name)" "/$NAME"; do
+        get "$target"
+        sed '/^\r$/q' "$ANSWER" >"$JOB/expected"
+        ask HEAD "$target"
+        cmp -s "$JOB/expected" "$ANSWER" || explain "$(cat "$JOB/expected")" "the same head, to the byte, and no body" || return 1
+    done
+}
+
+@test "a folder without its last slash gets 301 to the name with it" {
+    mkdir -p "$HTML/$NAME/a b"
+    for target in "/$NAME" "/$NAME/deep" "/$NAME/a%20b"; do
+        get "$target"
+        expect_status 301 "relative links in the folder's page only work below /folder/" || return 1
+        [[ $(field Location) =~ ^(http://test)?"$target/"$ ]] ||
+            explain "Location: $target/" "the same path, encoded, with a slash; here: $(field Location)" || return 1
+        expect_page || return 1
+    done
+    get "//$NAME"
+    [[ $(field Location) != //* ]] || explain "no Location that begins with //" "a browser takes //name for a host"
+}
+
+@test "a malformed request line gets 400" {
+    for line in "GET" "GET " "GET /" "GET / " "GET  HTTP/1.1" "GET /a" "/ HTTP/1.1" " / HTTP/1.1" "GET / HTTP/1.1 x" \
+        "GET / x HTTP/1.1" "GET  / HTTP/1.1" "GET /  HTTP/1.1" "GET / HTTP/1.1 " "GET /%%zz HTTP/1.1" "GET /%%4 HTTP/1.1" \
+        "GET /a%% HTTP/1.1" "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1" "GET / HTTP/1.x" "GET / HTTP1.1" \
+        "GET / HTTP/ 1.1" "GET / FTP/1.1" "GET / HTTP/1.11" "G@T / HTTP/1.1" "GET\t/\tHTTP/1.1" "GET /a\001b HTTP/1.1" \
+        "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx"; do
+        send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
+        expect_status 400 "RFC 9112, section 3: method SP target SP HTTP/1.x, single spaces, no control characters" || return 1
+        expect_page || return 1
+    done
+}
+
+@test "another method gets 405, and is told which are allowed" {
+    for method in POST PUT DELETE OPTIONS PATCH get GETS "$(random_name)"; do
+        ask "$method" /
+        expect_status 405 "only GET and HEAD are answered here; methods have their case" || return 1
+        [[ $(field Allow | tr -d ' ') =~ ^(GET,HEAD|HEAD,GET)$ ]] || explain "Allow: GET, HEAD" "RFC 9110, section 15.5.6" || return 1
+        expect_page || return 1
+    done
+}
+
+@test "a file that may not be read gets 403" {
+    echo "locked $NAME" >"$HTML/locked-$NAME.html"
+    chmod 000 "$HTML/locked-$NAME.html"
+    get "/locked-$NAME.html"
+    expect_status 403 "open() fails with EACCES: the file is there, but not for us" || return 1
+    expect_page
+}
+
+@test "a head over 8 KiB gets 431" {
+    start=$'GET / HTTP/1.1\r\nHost: test\r\nX: '
+    send '%s%0*d\r\n\r\n' "$start" $((8193 - ${#start} - 4)) 0
+    expect_status 431 "one byte more than 8192" || return 1
+    expect_page || return 1
+    send 'GET /%09000d HTTP/1.1\r\nHost: test\r\n\r\n' 0
+    expect_status 431 "a request line may be too long too"
+}
+
+@test "a client that sends a head of 1 MB receives 431" {
+    client send $'GET / HTTP/1.1\r\nHost: test\r\nX: ' repeat 65536 0123456789abcdef read >"$ANSWER" ||
+        explain "431, and then the end" "close() with unread input resets the connection: read on until the client closes" || return 1
+    read_status
+    expect_status 431 "answer as soon as 8 KiB have come without a blank line" || return 1
+    body | grep -q '</' || explain "the whole page" "the reset has destroyed it"
+}
+
+@test "a client that POSTs 1 MB receives 405" {
+    client send $'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n' repeat 65536 0123456789abcdef \
+        read >"$ANSWER" || explain "405, and then the end" "close() with unread input resets the connection" || return 1
+    read_status
+    expect_status 405 "the body need not be read to refuse it"
+}
+
+@test "out of descriptors for the file, the answer is 503" {
+    limit_all() { # to what is open already, in the process that has the client
+        for process in "$PID" $(children); do limit "$process" --nofile="${1:-$(free_descriptor "$process")}:"; done
+    }
+    settle
+    soft=$(limit "$PID" --nofile --output SOFT --noheadings)
+    descriptors=$(count_descriptors)
+    printf 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
+    client send G wait 1000 file "$SENT" read >"$ANSWER" &
+    accepted() { (($(count_descriptors) > descriptors || $(count_children) > 0)); }
+    wait_until "the server accepts the client" accepted
+    sleep 0.1 # a child closes what it does not need
+    printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
+    limit_all
+    wait $!
+    limit_all "$soft"
+    read_status
+    expect_status 503 "open() fails with EMFILE: that is not the client's fault" || return 1
+    expect_page || return 1
+    expect_service "with descriptors again, all is well"
+}
+
+@test "a version other than HTTP/1 gets 505" {
+    for version in HTTP/2 HTTP/2.0 HTTP/3 HTTP/3.0 HTTP/9.9; do
+        send 'GET / %s\r\nHost: test\r\nConnection: close\r\n\r\n' "$version"
+        expect_status 505 "RFC 9110, section 15.6.6" || return 1
+        expect_page || return 1
+    done
+    send 'GET / HTTP/1.0\r\n\r\n'
+    expect_status 200 "HTTP/1.0 is understood"
+}
+
+@test "a path that would leave html/ gets 404" {
+    for target in /../index.html /..%2findex.html /%2e%2e/secret.txt "/$NAME/../../secret.txt" "/.." "/$NAME/.." \
+        "/$NAME/%2e%2E/" //etc/passwd /index.html%00 "/index.html/" "/%2e%2e%2f%2e%2e%2fetc/passwd"; do
+        get "$target"
+        expect_status 404 "a segment .. is refused, however it is written, also where it would lead back in" || return 1
+        expect_page || return 1
+    done
+    echo dots >"$HTML/..$NAME..txt"
+    get "/..$NAME..txt"
+    expect_status 200 "a name may have dots: only .. as a whole segment leads out"
+}
+
+@test "a refusal repeats nothing that the client sent" {
+    mark="<script>$NAME"
+    for line in "GET /$mark HTTP/1.1" "GET /%%3Cscript%%3E$NAME HTTP/1.1" "$mark / HTTP/1.1" "GET / $mark" "GET /%%zz$mark HTTP/1.1" \
+        "POST /$mark HTTP/1.1" "GET /$mark HTTP/2.0"; do
+        send "$line\r\nHost: $mark\r\nReferer: $mark\r\nConnection: close\r\n\r\n"
+        ! grep -qaiE "<script|$NAME" "$ANSWER" || explain "a page with nothing of the request" \
+            "what the client sent may be a script, and the page would run it" || return 1
+    done
+}
+
+@test "the log has the status of a refusal" {
+    mark=$(random_name)
+    get "/$mark"
+    ask POST "/$mark"
+    wait_until "log 404; the log: $(tail -n 2 "$LOG")" grep -qE "^\[[0-9]+\] GET /$mark 404$" "$LOG"
+    wait_until "log 405; the log: $(tail -n 2 "$LOG")" grep -qE "^\[[0-9]+\] POST /$mark 405$" "$LOG"
+}
+
+@test "an answer is a status line, fields, a blank line" {
+    for target in / "/$(random_name)"; do
+        get "$target"
+        head=$(sed '/^\r$/q' "$ANSWER" | tr -d '\r')
+        [[ $(head -n 1 <<<"$head") =~ ^HTTP/1\.1\ [0-9]{3}\ [A-Z] ]] || explain "HTTP/1.1 404 Not Found" "version, status, reason" || return 1
+        ! tail -n +2 <<<"$head" | grep -qvE '^[A-Za-z-]+: .*[^ ]$' || explain "fields: a name, a colon, a value" "$head" || return 1
+        [[ $(sed '/^\r$/q' "$ANSWER" | grep -c $'\r$') == $(sed '/^\r$/q' "$ANSWER" | wc -l) ]] || explain "lines that end in CR LF" ""
+    done
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# A process for each client: one that stalls holds up nobody else.
+bats_require_minimum_version 1.5.0
+load helpers
+
+request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+
+@test "clients that stall hold up nobody else" {
+    truncate -s 1G "$HTML/huge-$NAME"
+    hold -n 20
+    silent=$HOLDER
+    hold -n 20 send "GET / HT"
+    half=$HOLDER
+    hold -n 20 -b 4096 send "GET /huge-$NAME HTTP/1.1"$'\r\nHost: test\r\n\r\n'
+    start=${EPOCHREALTIME/./}
+    for _ in 1 2 3 4 5; do expect_service "another client has its turn at once" || return 1; done
+    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    kill "$silent" "$half" || true
+    release
+    ((ms < 4000)) || explain "5 answers at once, though 60 clients stall" "they took $ms ms"
+}
+
+# bats test_tags=until:6
+@test "each client has a process of its own, as long as it is connected" {
+    settle
+    hold -n 10
+    ten() { (($(count_children) == 10)); }
+    wait_until "10 connections, so 10 children; here are $(count_children)" ten
+    release
+    none() { (($(count_children) == 0)); }
+    wait_until "the clients have left; children that remain (Z is a zombie): $(ps -o pid,stat --ppid "$PID")" none
+}
+
+# bats test_tags=until:6
+@test "a child serves one client, and ends" {
+    before=$(count_children)
+    client -r 50 send "$request" read >/dev/null
+    gone() { (($(count_children) == before)); }
+    wait_until "50 requests, and 50 children that end; a child that runs on into the accept loop never does, and one that nobody waits for is a zombie: $(ps -o pid,stat --ppid "$PID")" gone
+}
+
+# bats test_tags=until:6
+@test "the parent closes its copy of each client's socket" {
+    settle
+    before=$(count_descriptors)
+    hold -n 10
+    same() { (($(count_descriptors) == before)); }
+    wait_until "10 connections, of which the parent keeps none: fork() has given the child a copy, so both close" same
+    release
+    get /
+    expect_status 200 "the connection ends when its last copy is closed"
+}
+
+# bats test_tags=until:6
+@test "a child does not keep the listening socket" {
+    hold send "GET / HT"
+    child() { (($(count_children) == 1)); }
+    wait_until "a child serves the client" child
+    kill -KILL "$PID"
+    free() { ! listens "$PORT"; }
+    wait_until "the parent is gone, a child still serves: it must have closed the listener, or the port stays taken" free
+    launch || return 1
+    release
+    expect_service "the server can be started again while an old child still runs"
+}
+
+# bats test_tags=until:6
+@test "when fork fails, that client is dropped, and the server goes on" {
+    settle
+    soft=$(limit "$PID" --nproc --output SOFT --noheadings)
+    errors=$(wc -l <"$ERRORS")
+    limit "$PID" --nproc=1:
+    get /
+    limit "$PID" --nproc="$soft:"
+    [[ ! -s $ANSWER ]] || explain "the connection closed: there was no process for it" "did fork() fail?" || return 1
+    (($(wc -l <"$ERRORS") > errors)) || explain "a line on stderr" "say that fork() failed, and why" || return 1
+    expect_service "with processes again, the next client is served"
+}

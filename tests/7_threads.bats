@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# A thread for each client: one process, where all is shared.
+bats_require_minimum_version 1.5.0
+load helpers
+
+request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+
+# bats test_tags=until:7
+@test "each client has a thread of its own, as long as it is connected" {
+    settle
+    before=$(count_threads)
+    settle
+    hold -n 10
+    ten() { (($(count_threads) == before + 10 && $(count_children) == 0)); }
+    wait_until "10 connections, so 10 threads more, and no process" ten
+    release
+    gone() { (($(count_threads) == before)); }
+    wait_until "the clients have left, and so have their threads" gone
+}
+
+@test "all requests are answered by one process" {
+    mark=$(random_name)
+    hold -n 5
+    for i in 1 2 3; do get "/?$mark-$i"; done
+    release
+    wait_until "three lines in the log" eval "((\$(grep -c '$mark' '$LOG') == 3))"
+    [[ $(grep "$mark" "$LOG" | sed 's/ .*//' | sort -u) == "[$PID]" ]] ||
+        explain "[$PID] in all lines of the log" "$(grep "$mark" "$LOG")"
+}
+
+@test "clients that are served at the same time do not get each other's answers" {
+    random_bytes 3000000 >"$HTML/one-$NAME"
+    random_bytes 3000000 >"$HTML/two-$NAME"
+    # Both requests come in halves that alternate, and both files are read in turns.
+    for file in one two; do
+        mkfifo "$JOB/$file.go"
+        client send "GET /$file" wait 200 send "-$NAME HTTP/1.1"$'\r\nHost: test\r\n'"Connection: close"$'\r\n' wait 200 \
+            send $'\r\n' slowly 100000 5 >"$JOB/$file" 3>&- &
+    done
+    wait
+    for file in one two; do
+        cp "$JOB/$file" "$ANSWER"
+        read_status
+        expect_file "$HTML/$file-$NAME" "is there one buffer, static or global, for two threads?" || return 1
+    done
+}
+
+# bats test_tags=until:7
+@test "when pthread_create fails, that client is dropped, and the server goes on" {
+    settle
+    soft=$(limit "$PID" --nproc --output SOFT --noheadings)
+    errors=$(wc -l <"$ERRORS") descriptors=$(count_descriptors)
+    limit "$PID" --nproc=1:
+    get /
+    limit "$PID" --nproc="$soft:"
+    [[ ! -s $ANSWER ]] || explain "the connection closed: there was no thread for it" "did pthread_create() fail?" || return 1
+    (($(wc -l <"$ERRORS") > errors)) || explain "a line on stderr" "say that pthread_create() failed, and why" || return 1
+    expect_service "with threads again, the next client is served" || return 1
+    closed() { (($(count_descriptors) <= descriptors)); }
+    wait_until "the socket of the client that had no thread is closed" closed
+}
+
+@test "500 clients leave no thread and no memory behind" {
+    client -r 50 send "$request" read >/dev/null
+    threads=$(count_threads) memory=$(awk '/^VmSize/ {print $2}' "/proc/$PID/status")
+    client -r 500 send "$request" read >/dev/null
+    gone() { (($(count_threads) <= threads)); }
+    wait_until "threads that have ended" gone
+    grown=$(($(awk '/^VmSize/ {print $2}' "/proc/$PID/status") - memory))
+    ! measures_memory || ((grown < 100000)) || explain "no more memory than before" \
+        "it grew by $grown KiB: a thread that is neither joined nor detached keeps its stack"
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/env bats
+# One process, one thread, no call that waits; the connection stays open.
+bats_require_minimum_version 1.5.0
+load helpers
+
+# One request, as it stands on a connection that stays open, but for its $end.
+request() { # METHOD TARGET [FIELD...]
+    printf '%s %s HTTP/1.1\r\nHost: test' "$1" "$2"
+    (($# < 3)) || printf '\r\n%s' "${@:3}"
+}
+end=$'\r\n\r\n'
+
+# Plays actions; what comes is in $ANSWER.
+play() { # ACTION...
+    client "$@" >"$ANSWER" 2>"$JOB/client" || explain "answers, and no reset" "$(cat "$JOB/client")"
+}
+
+expect_answers() { # STATUS... : these, in this order, and no more
+    local got
+    got=$(grep -a -o '^HTTP/1\.1 [0-9]*' "$ANSWER" | sed 's/.* //' | tr '\n' ' ')
+    [[ $got == "$* " ]] || explain "answers with $*" "here are answers with: $got"
+}
+
+# The connection stays open after this: a second request on it is answered.
+stays_open() { # REQUEST [answer-head]
+    play send "$1" "${2:-answer}" send "$(request GET / 'Connection: close')$end" read
+    (($(grep -ac '^HTTP/1' "$ANSWER") == 2)) || explain "two answers: the connection stays open" "after: $1"
+}
+closes() { # REQUEST
+    play send "$1" send "$(request GET /)$end" read
+    (($(grep -ac '^HTTP/1' "$ANSWER") == 1)) || explain "one answer, then the end" "after: $1" || return 1
+    [[ $(field Connection) == close ]] || explain "Connection: close" "tell the client that the connection ends"
+}
+
+@test "HTTP/1.1 stays open" {
+    stays_open "$(request GET /)$end" || return 1
+    stays_open "$(request GET / 'Connection: keep-alive')$end" || return 1
+    stays_open "$(request GET / 'Connection: TE')$end"
+}
+
+@test "HTTP/1.0 closes, unless it asks to stay" {
+    closes $'GET / HTTP/1.0\r\n\r\n' || return 1
+    stays_open $'GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n' || return 1
+    [[ $(field Connection | head -n 1) == keep-alive ]] || explain "Connection: keep-alive" "an HTTP/1.0 client must be told"
+}
+
+@test "Connection: close is a token in a list, in any case" {
+    for value in close Close CLOSE "keep-alive, close" "close, TE" "TE ,close" $'TE,\tclose' "x,,close"; do
+        closes "$(request GET / "Connection: $value")$end" || return 1
+    done
+    closes "$(request GET / 'Connection: keep-alive' 'Connection: close')$end" || return 1
+    for value in closed xclose "close-x" "x"; do stays_open "$(request GET / "Connection: $value")$end" || return 1; done
+}
+
+@test "after 301, 404 and 405 the connection stays open" {
+    for line in "GET /$NAME" "GET /nothing" "POST /"; do
+        # shellcheck disable=SC2086
+        stays_open "$(request $line)$end" || return 1
+    done
+    stays_open "$(request HEAD /)$end" answer-head || return 1
+    stays_open "$(request POST / 'Content-Length: 0')$end"
+}
+
+@test "after 400 and 431 the connection closes" {
+    for bad in $'GET\r\n\r\n' $'GET /%zz HTTP/1.1\r\nHost: test\r\n\r\n' $'GET / HTTP/1.1\r\n\r\n' \
+        "GET / HTTP/1.1"$'\r\n'"X: $(printf '%09000d' 0)"; do
+        closes "$bad" || return 1
+    done
+}
+
+@test "every answer has a Content-Length, and it is right" {
+    : >"$HTML/empty-$NAME"
+    for target in / "/$NAME.bin" "/empty-$NAME" /nothing "/$NAME"; do
+        get "$target"
+        [[ $(field Content-Length) == "$(body | wc -c)" ]] || explain "Content-Length: $(body | wc -c)" "here: $(field Content-Length)" || return 1
+    done
+    ask POST /
+    [[ $(field Content-Length) == "$(body | wc -c)" ]] || explain "Content-Length: $(body | wc -c)" "a refusal has one too"
+    get "/$NAME.bin"
+    length=$(field Content-Length)
+    ask HEAD "/$NAME.bin"
+    [[ $(field Content-Length) == "$length" ]] || explain "Content-Length: $length" "HEAD says what GET would"
+}
+
+@test "pipelined requests are answered in their order" {
+    for ((i = 1; i <= 60; i++)); do
+        echo "$i $RANDOM" >"$HTML/$i-$NAME"
+        printf '%s' "$(request GET "/$i-$NAME")$end"
+        cat "$HTML/$i-$NAME" >>"$JOB/expected"
+    done >"$JOB/requests"
+    printf '%s' "$(request GET / 'Connection: close')$end" >>"$JOB/requests"
+    cat "$HTML/index.html" >>"$JOB/expected"
+    for size in 100000 1 10 101; do
+        play pieces "$size" "$JOB/requests" read
+        # The bodies alone: one line each, between the heads.
+        grep -avE $'\r$' "$ANSWER" | cmp -s - "$JOB/expected" || explain "61 answers, each its file" \
+            "what came behind the first request is the next one: keep it; pieces of $size bytes" || return 1
+    done
+}
+
+@test "a body is never taken for a request" {
+    secret=$(request GET "/$NAME/deep/er/$NAME.html")
+    for field in "Content-Length: $((${#secret} + 4))" "Transfer-Encoding: chunked" "Transfer-Encoding: identity" "Content-Length: 00010"; do
+        for method in POST GET; do
+            play send "$(request "$method" / "$field")$end$secret$end" read
+            (($(grep -ac '^HTTP/1' "$ANSWER") == 1)) || explain "one answer, then the end" \
+                "the second request is the body of the first ($field): who reads no body must close" || return 1
+        done
+    done
+}
+
+@test "header fields that are ill-formed get 400" {
+    for fields in '' 'Host: a\r\nHost: b' 'Host: a\r\nX : y' 'Host: a\r\n folded' 'Host: a\r\nX: y\r\n folded' 'Host: a\r\nno colon' \
+        'Host: a\r\nX: \001' 'Host: a\r\nX: a\000b' 'Host: a\r\nX: \177' 'Host: a\r\n: y' 'Host : a' 'Host: a\r\nX: a\rb' \
+        'Host: a\r\nX\001: y' 'Host: a\r\nX y: z'; do
+        send "GET / HTTP/1.1\r\n${fields:+$fields\r\n}\r\n"
+        expect_status 400 "RFC 9112, sections 3.2 and 5: $fields" || return 1
+    done
+    for fields in 'Host: a\r\nX:' 'Host: a\r\nX:y' 'Host:' 'Host: a\r\nX: \t tab\tand space ' 'Host: a\r\nX: \303\244' 'hOsT: a'; do
+        send "GET / HTTP/1.1\r\n$fields\r\nConnection: close\r\n\r\n"
+        expect_status 200 "that is a good field: $fields" || return 1
+    done
+    send 'GET / HTTP/1.0\r\n\r\n'
+    expect_status 200 "HTTP/1.0 needs no Host"
+}
+
+@test "one process and one thread serve all clients" {
+    hold -n 50 send "GET / HT"
+    get /
+    threads=$(count_threads) children=$(count_children)
+    release
+    ((threads == 1 && children == 0)) || explain "one thread, no child" "here are $threads threads, $children children"
+}
+
+@test "a connection that is used stays open for longer than 5 seconds" {
+    actions=()
+    for _ in 1 2 3 4 5 6 7; do actions+=(send "$(request GET /)$end" answer wait 1000); done
+    play "${actions[@]}" send "$(request GET / 'Connection: close')$end" read
+    expect_answers 200 200 200 200 200 200 200 200
+}
+
+@test "a connection that is idle after an answer is closed after 5 seconds" {
+    play send "$(request GET /)$end" answer closed
+    ms=$(tail -n 1 "$ANSWER")
+    ((ms >= 4500 && ms < 12000)) || explain "the end, 5 s after the answer" "it took $ms ms"
+}
+
+@test "a second request that comes byte by byte is dropped after 5 seconds" {
+    play send "$(request GET /)$end" answer drip 400 "GET / HTTP/1.1 and so on, as long as it takes" closed
+    ms=$(tail -n 1 "$ANSWER")
+    ((ms >= 4500 && ms < 12000)) || explain "the end, 5 s after the answer" "it took $ms ms"
+}
+
+@test "a huge download holds up nobody" {
+    truncate -s 4G "$HTML/vast-$NAME"
+    for _ in 1 2 3; do
+        "$CLIENT" -t 60 "$PORT" send "$(request GET "/vast-$NAME")$end" read >/dev/null 3>&- &
+    done
+    start=${EPOCHREALTIME/./}
+    for _ in 1 2 3 4 5 6 7 8 9 10; do expect_service "" || return 1; done
+    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    # shellcheck disable=SC2046
+    kill $(jobs -p) || true
+    ((ms < 5000)) || explain "10 small answers, beside 3 downloads of 4 GiB" "they took $ms ms: a turn has 256 KiB at most"
+}
+
+@test "no answer waits for the client's delayed acknowledgement" {
+    # Nagle's algorithm and delayed ACK together cost 40 ms, each time: the fastest of 20 tells.
+    best=999999
+    two="$(request GET "/$NAME.bin")$end$(request GET /)$end"
+    for ((i = 0; i < 20; i++)); do
+        start=${EPOCHREALTIME/./}
+        play send "$two" answer answer send "$(request GET /)$end" answer
+        us=$((${EPOCHREALTIME/./} - start))
+        ((us >= best)) || best=$us
+    done
+    ((best < 38000)) || explain "3 answers in a few ms" "the fastest of 20 tries took $best us: TCP_NODELAY, and head and file together"
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# The kernel says who is ready.
+bats_require_minimum_version 1.5.0
+load helpers
+load corpus
+
+# CPU time, in ticks of 10 ms, that the server takes in two seconds.
+ticks_in_two_seconds() {
+    local before
+    before=$(cpu_ticks)
+    sleep 2
+    echo $(($(cpu_ticks) - before))
+}
+
+@test "an idle server takes no CPU" {
+    get /
+    ticks=$(ticks_in_two_seconds)
+    ((ticks <= 2)) || explain "no CPU time" "$ticks ticks in 2 s: wait in epoll_wait(), without a timeout if nobody is there"
+}
+
+@test "clients that are idle, or stalled at any point, take no CPU" {
+    truncate -s 1G "$HTML/huge-$NAME"
+    end=$'\r\nHost: test\r\n\r\n'
+    hold -n 50
+    idle=$HOLDER
+    hold -n 50 send "GET / HT"
+    half=$HOLDER
+    hold -n 50 send "GET / HTTP/1.1$end" answer
+    answered=$HOLDER
+    hold -n 20 -b 4096 send "GET /huge-$NAME HTTP/1.1$end"
+    reader=$HOLDER
+    hold -n 20 send "GET / HTTP/1.0$end" read
+    ticks=$(ticks_in_two_seconds)
+    kill "$idle" "$half" "$answered" "$reader" || true
+    release
+    ((ticks <= 6)) || explain "no CPU time" "$ticks ticks in 2 s: who awaits EPOLLOUT with nothing to send is told all the time"
+}
+
+@test "10,000 connections are served, and an idle one costs at most 250 bytes" {
+    (($(ulimit -Hn) >= 10100)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
+    get /
+    before=$(resident_kb)
+    hold -n 10000 send $'GET / HTTP/1.1\r\nHost: test\r\n\r\n' answer
+    open=$(($(count_descriptors) - 5)) after=$(resident_kb)
+    expect_service "and one more" || return 1
+    release
+    ((open >= 9000)) || explain "10,000 open connections" "here are $open; raise RLIMIT_NOFILE"
+    ! measures_memory || (((after - before) * 1024 / open <= 250)) || explain "250 bytes for each idle connection" \
+        "$(((after - before) * 1024 / open)) bytes each: buffers only while a request or an answer is under way"
+}
+
+@test "the server raises its limit of descriptors" {
+    [[ $(limit "$PID" --nofile --output SOFT,HARD --noheadings | awk '$1 == $2' | wc -l) == 1 ]] ||
+        explain "the soft limit equal to the hard one" "$(limit "$PID" --nofile)"
+}
+
+# bats test_tags=kit
+@test "stage 9 answers as stage 8 does, to the byte" {
+    compare_with_twin
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bats
+# The kit's own page, html/index.html, in a real browser: Chromium without a window. chromedriver drives
+# it, and takes our commands as HTTP requests with JSON in them (WebDriver, a standard of the W3C).
+bats_require_minimum_version 1.5.0
+load helpers
+
+# One browser serves all tests of a suite. bats 1.8 cannot skip here: visit does.
+setup_file() {
+    (load helpers && setup_file) # what all suites do
+    cp -R "$BATS_TEST_DIRNAME/../html/." "$HTML"
+    if type -P chromium chromedriver curl >/dev/null; then start_browser; fi
+}
+teardown_file() {
+    if [[ -n ${DRIVER:-} ]]; then kill -KILL -- "-$DRIVER" || true; fi # its browser too
+    (load helpers && teardown_file)
+}
+
+# Sets SESSION: the address that takes the commands for our browser.
+start_browser() {
+    local folder=$JOB/browser output=$JOB/chromedriver
+    mkdir "$folder" # for all that it writes
+    HOME=$folder TMPDIR=$folder setsid chromedriver --port=0 >"$output" 2>&1 3>&- </dev/null &
+    DRIVER=$!
+    disown "$DRIVER" # bats waits for all that are left
+    wait_until "chromedriver does not start" grep -q 'on port [1-9]' "$output"
+    SESSION=http://127.0.0.1:$(sed -n 's/.* on port \([1-9][0-9]*\).*/\1/p' "$output")/session
+
+    # Limits in ms: in stages 2 to 5 a connection that a browser opens in advance, and does not use yet,
+    # holds up its other connections for 5 s.
+    browser "" '{"capabilities": {"alwaysMatch": {
+        "timeouts": {"pageLoad": 60000, "script": 60000},
+        "goog:loggingPrefs": {"browser": "ALL"},
+        "goog:chromeOptions": {"binary": "'"$(type -P chromium)"'", "args": [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--user-data-dir='"$folder"'/profile"]}}}}'
+    SESSION+=/$(sed -n 's/.*"sessionId":"\([^"]*\)".*/\1/p' "$ANSWER")
+    export SESSION
+}
+
+# A command for the browser. VALUE is what comes back: a text, or JSON.
+browser() { # PATH [JSON]
+    echo "${2:-}" >"$SENT"
+    curl -q -sS --noproxy '*' --max-time 70 ${2:+--data-binary "@$SENT"} "$SESSION$1" >"$ANSWER" 2>&1 || true
+    VALUE=$(sed 's/^{"value":"\{0,1\}//; s/"\{0,1\}}$//' "$ANSWER")
+    [[ $(cat "$ANSWER") == '{"value":'* && $VALUE != '{"error":'* ]] ||
+        explain "a browser that does as it is told" "does it wait for the server? It says: $(cat "$LOG" "$ERRORS" | tail -n 4)"
+}
+
+script() { browser /execute/sync '{"args": [], "script": "return '"$1"'"}'; } # EXPRESSION, in JavaScript
+console() { browser /se/log '{"type": "browser"}'; }                          # what is new in it
+
+visit() { # TARGET
+    [[ -n ${SESSION:-} ]] || skip "no Chromium here: install the packages chromium and chromium-driver (and curl)"
+    console
+    browser /url '{"url": "http://127.0.0.1:'"$PORT$1"'"}'
+}
+
+expect_title() { # FILE HINT
+    local title
+    title=$(sed -n 's/.*<title>\(.*\)<\/title>.*/\1/p' "$1")
+    browser /title
+    [[ $VALUE == "$title" ]] || explain "$title" "$2"
+}
+
+@test "a browser shows the start page under its title" {
+    visit /
+    expect_title "$HTML/index.html" "/ is html/index.html, and its Content-Type is text/html"
+}
+
+@test "a browser shows the start page in its style" {
+    visit /
+    script "document.styleSheets[0]?.cssRules.length > 0 && getComputedStyle(document.body).maxWidth != 'none'"
+    [[ $VALUE == true ]] || explain "true" "the browser has no use for style.css; from stage 3 on its Content-Type is text/css"
+}
+
+@test "a browser shows the pictures of the start page" {
+    # Without a Content-Type, as in stage 2, a browser knows a PNG by its first bytes, but no SVG.
+    if ((STAGE >= 3)); then pictures="img"; else pictures="img[src\$=png]"; fi
+    check="picture.decode().then(() => picture.naturalWidth > 0, () => false)"
+    visit /
+    script "Promise.all([...document.querySelectorAll('$pictures')].map(picture => $check))"
+    [[ $VALUE == *true* && $VALUE != *false* ]] || explain "true for every picture, in their order on the page" \
+        "each must arrive whole, and from stage 3 on with its Content-Type: image/png, image/svg+xml"
+}
+
+@test "a browser has nothing to complain about on the start page" {
+    visit /
+    console
+    [[ $VALUE != *SEVERE* ]] || explain "no SEVERE message" "the console of your own browser (press F12) shows it too"
+}
+
+@test "a click on its link opens the page with the Chinese name" {
+    visit /
+    browser /element '{"using": "partial link text", "value": "中文"}'
+    browser "/element/$(sed 's/.*:"\(.*\)"}}$/\1/' "$ANSWER")/click" '{}'
+    expect_title "$HTML/中文.html" "the browser asks for /%E4%B8%AD%E6%96%87.html: decode each %XX"
+}
+
+@test "a browser shows that there is no such page" {
+    sentence=您访问的页面不存在
+    ((STAGE >= 3)) || sentence=ERR_EMPTY_RESPONSE # no answer: the browser says so in its own words
+    visit "/$(random_name)"
+    script "document.body.innerText"
+    [[ $VALUE == *"$sentence"* ]] || explain "$sentence" "the body of an answer 404 is a page, charset utf-8"
+}

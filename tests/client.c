@@ -1,0 +1,255 @@
+/*
+ * A client that does what curl cannot: stall, drip, reset, stop reading, hold ten thousand
+ * connections. It plays the actions on its command line, one after the other.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char USAGE[] =
+    "usage: client [-n CONNECTIONS] [-r ROUNDS] [-b BYTES] [-t SECONDS] PORT ACTION...\n"
+    "Opens connections to 127.0.0.1:PORT and plays the actions, on each of them in turn.\n"
+    "  -n  open so many connections (1)          -r  play it all so many times (1)\n"
+    "  -b  size of the receive buffer            -t  give up after so many seconds (30)\n"
+    "actions:\n"
+    "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
+    "  pieces SIZE FILE                send a file in pieces, a millisecond apart\n"
+    "  drip MS TEXT                    send a byte every MS ms, until the server closes\n"
+    "  read                            print what comes until the server closes\n"
+    "  slowly BYTES MS                 the same, but BYTES every MS ms\n"
+    "  answer, answer-head             print one answer; to HEAD, it has no body\n"
+    "  silence MS                      fail if anything comes within MS ms\n"
+    "  closed                          wait until the server closes; print the ms since the start\n"
+    "  wait MS                         do nothing for MS ms\n"
+    "  hold                            print \"holding\", then wait to be killed\n"
+    "  shutdown, close, reset          end the sending half; all; all, with a reset\n"
+    "exit status: 0, 1 failed, 2 usage, 3 reset by the server, 4 out of time\n";
+
+enum { FAILED = 1, RESET = 3, OUT_OF_TIME = 4 };
+
+static int worst; /* the exit status */
+
+static void give_up(int signal)
+{
+    (void)signal;
+    _exit(OUT_OF_TIME);
+}
+
+static void fail(int status, const char *what)
+{
+    fprintf(stderr, "client: %s: %s\n", what, strerror(errno));
+    worst = status;
+}
+
+static double seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* False if the server has closed the connection. */
+static bool send_bytes(int server, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t count = send(server, bytes, length, MSG_NOSIGNAL);
+        if (count < 0) return false;
+        bytes += count;
+        length -= (size_t)count;
+    }
+    return true;
+}
+
+/* One recv(). Returns the bytes that came, 0 at the end, a reset included. */
+static size_t receive(int server, char *bytes, size_t size)
+{
+    ssize_t count = recv(server, bytes, size, 0);
+    if (count < 0) fail(RESET, "recv");
+    return count < 0 ? 0 : (size_t)count;
+}
+
+static void send_file(int server, const char *path, size_t piece, long ms)
+{
+    static char bytes[1 << 20];
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        fail(FAILED, path);
+        return;
+    }
+    for (size_t count; (count = fread(bytes, 1, piece, file)) > 0; pause_ms(ms))
+        if (!send_bytes(server, bytes, count)) break;
+    fclose(file);
+}
+
+/* Reads one answer: a head, and as many bytes as its Content-Length says. */
+static void read_answer(int server, bool has_body)
+{
+    char head[65536];
+    size_t length = 0;
+    while (length < sizeof head - 1 &&
+           (length < 4 || memcmp(head + length - 4, "\r\n\r\n", 4) != 0)) {
+        if (receive(server, head + length, 1) == 0) break;
+        length++;
+    }
+    head[length] = '\0';
+    fwrite(head, 1, length, stdout);
+    const char *field = strcasestr(head, "\r\nContent-Length:");
+    long left = has_body && field != NULL ? atol(field + strlen("\r\nContent-Length:")) : 0;
+    for (size_t count; left > 0; left -= (long)count) {
+        count = receive(server, head, left < (long)sizeof head ? (size_t)left : sizeof head);
+        if (count == 0) {
+            fprintf(stderr, "client: the answer ends %ld bytes early\n", left);
+            worst = FAILED;
+            return;
+        }
+        fwrite(head, 1, count, stdout);
+    }
+}
+
+static void read_all(int server, size_t size, long ms)
+{
+    char *bytes = malloc(size);
+    for (size_t count; bytes != NULL && (count = receive(server, bytes, size)) > 0; pause_ms(ms))
+        fwrite(bytes, 1, count, stdout);
+    free(bytes);
+}
+
+static void drip(int server, long ms, const char *text)
+{
+    struct pollfd readable = {.fd = server, .events = POLLIN};
+    for (; *text != '\0' && send_bytes(server, text, 1); text++)
+        if (poll(&readable, 1, (int)ms) > 0) return;
+}
+
+/* Waits until no more comes: the end of the connection, by whatever means. */
+static void await_close(int server, double start)
+{
+    char scrap[65536];
+    while (recv(server, scrap, sizeof scrap, 0) > 0)
+        continue;
+    printf("%.0f\n", (seconds() - start) * 1000);
+}
+
+static void end(int *server, bool reset)
+{
+    struct linger linger = {.l_onoff = reset, .l_linger = 0};
+    setsockopt(*server, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close(*server);
+    *server = -1;
+}
+
+/* Plays one action on one connection. Returns how many words of the command line it takes. */
+static int play(int *server, char **word, double start)
+{
+    const char *action = word[0], *first = word[1] != NULL ? word[1] : "";
+    const char *second = word[1] != NULL && word[2] != NULL ? word[2] : "";
+    struct pollfd readable = {.fd = *server, .events = POLLIN};
+    if (strcmp(action, "send") == 0) return send_bytes(*server, first, strlen(first)), 2;
+    if (strcmp(action, "file") == 0) return send_file(*server, first, 1 << 20, 0), 2;
+    if (strcmp(action, "pieces") == 0) return send_file(*server, second, (size_t)atol(first), 1), 3;
+    if (strcmp(action, "drip") == 0) return drip(*server, atol(first), second), 3;
+    if (strcmp(action, "slowly") == 0)
+        return read_all(*server, (size_t)atol(first), atol(second)), 3;
+    if (strcmp(action, "read") == 0) return read_all(*server, 65536, 0), 1;
+    if (strcmp(action, "answer") == 0) return read_answer(*server, true), 1;
+    if (strcmp(action, "answer-head") == 0) return read_answer(*server, false), 1;
+    if (strcmp(action, "closed") == 0) return await_close(*server, start), 1;
+    if (strcmp(action, "shutdown") == 0) return shutdown(*server, SHUT_WR), 1;
+    if (strcmp(action, "close") == 0) return end(server, false), 1;
+    if (strcmp(action, "reset") == 0) return end(server, true), 1;
+    if (strcmp(action, "repeat") == 0) {
+        for (long i = atol(first); i > 0 && send_bytes(*server, second, strlen(second));)
+            i--;
+        return 3;
+    }
+    if (strcmp(action, "silence") == 0) {
+        if (poll(&readable, 1, atoi(first)) == 0) return 2;
+        fprintf(stderr, "client: an answer, or the end, came too early\n");
+        return worst = FAILED, 2;
+    }
+    fprintf(stderr, "client: no such action: %s\n", action);
+    exit(2);
+}
+
+static int open_connection(int port, int buffer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((in_port_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int server = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
+    if (server < 0 || setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0)
+        fail(FAILED, "socket");
+    if (buffer > 0) setsockopt(server, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    if (connect(server, (struct sockaddr *)&address, sizeof address) < 0) fail(FAILED, "connect");
+    return server;
+}
+
+static void play_all(int *servers, int connections, char **words)
+{
+    double start = seconds();
+    for (int taken; *words != NULL; words += taken) {
+        taken = 1;
+        if (strcmp(*words, "wait") == 0 && words[1] != NULL) {
+            pause_ms(atol(words[1]));
+            taken = 2;
+            continue;
+        }
+        if (strcmp(*words, "hold") == 0) {
+            puts("\nholding");
+            fflush(stdout);
+            pause();
+            continue;
+        }
+        for (int i = 0; i < connections; i++)
+            taken = play(&servers[i], words, start);
+        fflush(stdout);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int connections = 1, rounds = 1, buffer = 0, limit = 30;
+    for (int option; (option = getopt(argc, argv, "+hn:r:b:t:")) != -1;) {
+        if (option == 'n') connections = atoi(optarg);
+        if (option == 'r') rounds = atoi(optarg);
+        if (option == 'b') buffer = atoi(optarg);
+        if (option == 't') limit = atoi(optarg);
+        if (option == 'h' || option == '?')
+            return fputs(USAGE, option == 'h' ? stdout : stderr), option == 'h' ? 0 : 2;
+    }
+    if (argc - optind < 2) return fputs(USAGE, stderr), 2;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    signal(SIGALRM, give_up);
+    alarm((unsigned)limit);
+    int *servers = calloc((size_t)connections, sizeof *servers);
+    if (servers == NULL) return perror("calloc"), 1;
+    for (; rounds > 0; rounds--) {
+        for (int i = 0; i < connections; i++)
+            servers[i] = open_connection(atoi(argv[optind]), buffer);
+        play_all(servers, connections, argv + optind + 1);
+        for (int i = 0; i < connections; i++)
+            if (servers[i] >= 0) close(servers[i]);
+    }
+    free(servers);
+    return worst;
+}

@@ -1,0 +1,181 @@
+/*
+ * A harness for libFuzzer: puts any bytes, as a client's request, through answer() of one stage,
+ * and checks what comes out. tests/fuzz builds it, with -DSTAGE=9 -DSERVER_C='"..."', and runs it
+ * in a folder that holds an html/ made for it.
+ */
+#define main server_main
+#include SERVER_C
+#undef main
+#include <stdint.h>
+
+/* From here on nothing counts as found: libFuzzer looks for ways through the server. */
+#pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
+
+static char html[MAX_PATH]; /* where the files are that may be served */
+static int lowest;          /* the lowest descriptor that is free between two requests */
+
+/* Ends the run, and libFuzzer keeps the request, if something that must hold does not. */
+static void require(bool holds, const char *what)
+{
+    if (holds) return;
+    fprintf(stderr, "fuzz: does not hold: %s\n", what);
+    abort();
+}
+
+static int lowest_free(void)
+{
+    int file = dup(STDERR_FILENO);
+    close(file);
+    return file;
+}
+
+/* Tells the place of an open file, as the kernel knows it. */
+static void find(int file, char place[MAX_PATH])
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, place, MAX_PATH - 2);
+    require(length > 0, "/proc tells the place of an open file");
+    place[length] = '\0';
+}
+
+/* The length of a request's head, with the blank line that ends it; 0 without one. */
+static size_t whole_head(const char *text, size_t length)
+{
+    size_t line = 0; /* where the line starts */
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != '\n') continue;
+        if (i == line || (i == line + 1 && text[line] == '\r')) return i + 1;
+        line = i + 1;
+    }
+    return 0;
+}
+
+/* True if a control character is where none may be: in the request line and, from stage 8 on,
+ * which reads the fields, in all of the head. */
+static bool has_control(const char *text, size_t length)
+{
+    bool first = true;
+    for (size_t i = 0; i < length && (first || STAGE >= 8); i++) {
+        bool control = (unsigned char)text[i] < ' ' || text[i] == 127;
+        bool line_end = text[i] == '\n' || (text[i] == '\r' && text[i + 1] == '\n');
+        if (control && !line_end && (first || text[i] != '\t')) return true;
+        first = first && text[i] != '\n';
+    }
+    return false;
+}
+
+/* Checks the lines of an answer's head. Returns the length of the head. */
+static size_t check_head(const struct response *response)
+{
+    const char *head = response->head, *line = head, *end;
+    char status[32];
+    int lines = 0, code = response->status;
+    snprintf(status, sizeof status, "HTTP/1.1 %d ", code);
+    require(strncmp(head, status, strlen(status)) == 0, "the answer begins with its status");
+    require(strstr(" 200 301 400 403 404 405 431 503 505 ", status + 8),
+            "the status is one of ours");
+    require(strlen(head) == response->length, "the answer has the length that it says");
+    for (;; line = end + 2, lines++) {
+        for (end = line; (unsigned char)*end >= ' ' && *end != 127; end++)
+            continue;
+        require(strncmp(end, "\r\n", 2) == 0, "a line of the answer: printable, then CR LF");
+        if (end == line) break;
+    }
+    require(strstr(head, "\r\nContent-Type: ") && strstr(head, "\r\nConnection: ") &&
+                (STAGE < 8 || strstr(head, "\r\nContent-Length: ")) &&
+                (code != 301 || strstr(head, "\r\nLocation: /")) &&
+                (code != 405 || strstr(head, "\r\nAllow: GET, HEAD\r\n")) &&
+                lines == 3 + (STAGE >= 8) + (code == 301 || code == 405),
+            "each field that the answer needs is there once, and no other");
+    require(strstr(head, "\r\nLocation: //") == NULL, "no redirection to another host");
+    return (size_t)(end + 2 - head);
+}
+
+/* Checks the body: the bytes of a page, or an open file. */
+static void check_body(const char *text, const struct response *response, size_t page)
+{
+    struct stat about = {0};
+    char place[MAX_PATH];
+    bool get = strncmp(text, "GET ", 4) == 0, head_only = strncmp(text, "HEAD ", 5) == 0;
+    require((response->file >= 0) == (get && response->status == 200), "a file is open: GET, 200");
+    require((page == 0) == (head_only || response->status == 200), "a refusal has a page");
+    if (response->file >= 0) {
+        find(response->file, place);
+        require(strncmp(place, html, strlen(html)) == 0, "the file is in html/");
+        require(fstat(response->file, &about) == 0 && S_ISREG(about.st_mode), "it is a file");
+    }
+#if STAGE >= 8
+    long long length = atoll(strstr(response->head, "\r\nContent-Length: ") + 18);
+    require(head_only || length == (long long)page + about.st_size, "Content-Length is right");
+    require(response->left == about.st_size, "all of the file will be sent");
+#endif
+}
+
+/* Checks what becomes of the connection, and that what is no request is not taken for one. */
+static void check_connection(const char *text, size_t length, const struct response *response)
+{
+    int status = response->status;
+    size_t head = whole_head(text, length);
+    bool keep = false;
+    if (status != 400 && status != 431 && status != 505)
+        require(head > 0 && !has_control(text, head), "half a head, a control character: refused");
+#if STAGE >= 8
+    keep = response->keep;
+    require(!keep || (head > 0 && status != 400 && status != 431), "after 400, 431: close");
+    for (const char *line = text; keep && (line = strchr(line, '\n') + 1) < text + head;) {
+        size_t end = strcspn(line, "123456789\r\n");
+        require(strncasecmp(line, "Transfer-Encoding:", 18) != 0 &&
+                    (strncasecmp(line, "Content-Length:", 15) != 0 || strchr("\r\n", line[end])),
+                "a body is not taken for the next request");
+    }
+#endif
+    require(strstr(response->head,
+                   keep ? "\r\nConnection: keep-alive\r\n" : "\r\nConnection: close\r\n"),
+            "Connection tells the truth");
+}
+
+/* Puts a request through answer(), and checks what comes. */
+static void check(const void *request, size_t length, struct response *response)
+{
+    char *text = malloc(length + 1); /* no larger: so a read behind the text is seen */
+    memcpy(text, request, length);
+    text[length] = '\0';
+    memset(response, 0xa5, sizeof *response); /* so that nothing is right by chance */
+    answer(text, length, response);
+    check_body(text, response, response->length - check_head(response));
+    check_connection(text, length, response);
+    if (response->file >= 0) close(response->file);
+    require(lowest_free() == lowest, "no descriptor is left open");
+    free(text);
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    (void)count, (void)arguments;
+    int folder = open("html/", O_RDONLY);
+    require(folder >= 0, "there is an html/ in this folder");
+    find(folder, html);
+    strcat(html, "/");
+    close(folder);
+    lowest = lowest_free();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct response response, alone;
+    const char *text = (const char *)data;
+    for (; size > 0 && (*text == '\r' || *text == '\n'); size--)
+        text++; /* the server skips them before it calls answer() */
+    if (size == 0) return 0;
+    if (size > MAX_HEAD) size = MAX_HEAD;
+    check(text, size, &response);
+    size_t end = whole_head(text, size);
+    if (end == 0 || end == size) return 0;
+    check(text, end, &alone);
+    require(strcmp(response.head, alone.head) == 0, "what follows a request changes nothing");
+    return 0;
+}
+
+#pragma clang attribute pop

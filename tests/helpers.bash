@@ -1,0 +1,247 @@
+# What the tests share. From tests/suite: STAGE, WORK (the programs), JOB (a folder of our own).
+
+CLIENT=$WORK/client
+SITE=$JOB/site
+HTML=$SITE/html
+ANSWER=$JOB/answer
+SENT=$JOB/sent
+LOG=$JOB/log
+ERRORS=$JOB/errors
+
+# How a server is started: as a user with no rights but to read, so that a test can take a file
+# or a process away from it, also when root runs the tests.
+if ((EUID != 0)); then
+    AS=()
+elif [[ $NETWORK_MODE == *map-root-user* ]]; then
+    AS=(setpriv --bounding-set=-all --inh-caps=-all)
+else
+    AS=(setpriv --reuid="$USER_ID" --regid=65534 --clear-groups)
+fi
+
+random_name() { # so that no server can know it
+    od -An -N5 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+random_bytes() { # COUNT
+    head -c "$1" /dev/urandom
+}
+
+# The tree that every suite has: random contents, and random names for all but the index.
+make_site() {
+    NAME=$(random_name)
+    mkdir -p "$HTML/$NAME/deep/er"
+    echo "<title>start $NAME</title>" >"$HTML/index.html"
+    echo "<title>folder $NAME</title>" >"$HTML/$NAME/index.html"
+    echo "<title>deep $NAME</title>" >"$HTML/$NAME/deep/er/$NAME.html"
+    random_bytes 300000 >"$HTML/$NAME.bin"
+    echo "secret $NAME" >"$SITE/secret.txt"
+    mkfifo "$HTML/$NAME.fifo"
+    ln -s /dev/zero "$HTML/$NAME.device"
+    export NAME
+}
+
+free_port() {
+    local port
+    while port=$((10000 + (RANDOM * 32768 + RANDOM) % 22000)); listens "$port"; do continue; done
+    echo "$port"
+}
+
+# Whether somebody listens on a port of this machine.
+listens() { # PORT
+    grep -qsE ":$(printf %04X "$1") 0+:0000 0A" /proc/net/tcp /proc/net/tcp6
+}
+
+alive() { # PID
+    [[ -e /proc/$1/status ]] && ! grep -q '^State:.Z' "/proc/$1/status"
+}
+
+# The arguments that make a server of this stage listen on a port.
+port_arguments() { # PORT
+    if ((STAGE >= 5)); then echo "$1"; fi
+}
+
+# Starts the server in $SITE and waits until it listens. Sets PID and PORT; it prints to $LOG and
+# $ERRORS.
+start_server() {
+    PORT=8080
+    if ((STAGE >= 5)); then
+        PORT=$(free_port)
+    elif listens 8080; then
+        skip "port 8080 is taken, and this system gives us no network of our own"
+    fi
+    launch
+}
+
+launch() {
+    # shellcheck disable=SC2046
+    (cd "$SITE" && exec setsid "${AS[@]}" "$JOB/server" $(port_arguments "$PORT")) \
+        >"$LOG" 2>>"$ERRORS" 3>&- </dev/null &
+    PID=$!
+    disown "$PID" # bash need not report its end
+    export PID PORT
+    local end=$((SECONDS + 20))
+    until listens "$PORT"; do
+        if ! alive "$PID" || ((SECONDS >= end)); then
+            explain "a server that listens on port $PORT" "it says: $(cat "$ERRORS")"
+            return 1
+        fi
+        sleep 0.02
+    done
+    echo "$PID $PORT" >"$JOB/running"
+    count_descriptors >"$JOB/descriptors"
+}
+
+# Ends the server, and all that it has started.
+stop_server() {
+    kill -KILL -- "-$PID" 2>/dev/null || true
+    while listens "$PORT"; do sleep 0.02; done
+    rm -f "$JOB/running"
+}
+
+# One server serves all tests of a suite; if a test has ended it, it is started again.
+setup_file() {
+    make_site
+    start_server
+}
+setup() {
+    rm -f "$ANSWER" "$SENT"
+    if [[ -e $JOB/running ]]; then
+        read -r PID PORT <"$JOB/running"
+        if alive "$PID" && listens "$PORT"; then return 0; fi
+        stop_server
+    fi
+    start_server
+}
+teardown() {
+    if [[ -n ${HOLDER:-} ]]; then kill "$HOLDER" 2>/dev/null || true; fi
+    ! grep -A 20 -E 'Sanitizer|runtime error' "$ERRORS"
+}
+teardown_file() {
+    if [[ -e $JOB/running ]]; then
+        read -r PID PORT <"$JOB/running"
+        stop_server
+    fi
+}
+
+# Says why a test fails, and fails.
+explain() { # EXPECTED HINT
+    echo "expected: $1"
+    [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | cat -v | head -n 12)"
+    [[ ! -e $ANSWER ]] || echo "received: $(head -c 600 "$ANSWER" | cat -v | head -n 16)"
+    echo "hint:     $2"
+    return 1
+}
+
+# Waits until a command succeeds: at most 10 s, and then fails with a hint.
+wait_until() { # HINT COMMAND...
+    local hint=$1 end=$((SECONDS + 10))
+    shift
+    until "$@"; do
+        ((SECONDS < end)) || explain "that in the end: $*" "$hint" || return 1
+        sleep 0.05
+    done
+}
+
+client() { # OPTION... ACTION...: the test client, at our port
+    local options=()
+    while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
+    "$CLIENT" "${options[@]}" "$PORT" "$@" 3>&-
+}
+
+# Sends bytes as they are (escapes as for printf), and takes what comes until the end.
+send() { # FORMAT [ARGUMENT...]
+    # shellcheck disable=SC2059
+    printf "$@" >"$SENT"
+    client file "$SENT" read >"$ANSWER" 2>"$JOB/client" || true
+    read_status
+}
+
+# A request that every stage understands, and that ends with the connection.
+ask() { # METHOD TARGET [FIELD...]
+    local field fields=
+    for field in "${@:3}"; do fields+="$field"$'\r\n'; done
+    send '%s %s HTTP/1.1\r\nHost: test\r\n%sConnection: close\r\n\r\n' "$1" "$2" "$fields"
+}
+
+get() { ask GET "$@"; } # TARGET [FIELD...]
+
+read_status() { # STATUS from $ANSWER
+    STATUS=
+    local line
+    IFS= read -r line <"$ANSWER" 2>/dev/null || true
+    if [[ $line =~ ^HTTP/1\.[01]\ ([0-9]{3})\  ]]; then STATUS=${BASH_REMATCH[1]}; fi
+}
+
+# The value of a header field of $ANSWER, and its body.
+field() { # NAME
+    sed -n '/^\r$/q; s/\r$//; p' "$ANSWER" | sed -n "s/^$1:[[:space:]]*//Ip"
+}
+body() {
+    sed '1,/^\r$/d' "$ANSWER"
+}
+
+expect_status() { # STATUS HINT
+    [[ $STATUS == "$1" ]] || explain "an answer with status $1" "$2"
+}
+
+expect_file() { # FILE HINT
+    if ((STAGE >= 3)); then expect_status 200 "$2" || return 1; fi
+    body | cmp -s - "$1" || explain "the bytes of ${1#"$SITE"/} ($(wc -c <"$1")) as the body" "$2; here are $(body | wc -c) bytes"
+}
+
+# No file: stage 2 closes without a byte, from stage 3 on the status says why.
+expect_refusal() { # STATUS HINT
+    if ((STAGE >= 3)); then
+        expect_status "$1" "$2"
+    else
+        [[ ! -s $ANSWER ]] || explain "the connection closed, and no answer" "$2"
+    fi
+}
+
+# The server is as good as new: it serves a page.
+expect_service() { # HINT
+    get /
+    [[ $STATUS == 200 ]] || explain "an answer to the next request" "$1"
+}
+
+# Reads or sets a limit of the server; only its own user may.
+limit() { # PID OPTION...
+    "${AS[@]}" prlimit --pid "$@"
+}
+
+children() { pgrep -P "$PID" || true; }
+count_children() { children | wc -l; }
+count_threads() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
+count_descriptors() { find "/proc/$PID/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
+# Sanitizers need memory of their own, so that of the server is not measured then.
+measures_memory() { [[ -z $SANITIZE ]]; }
+resident_kb() { awk '/^VmRSS/ {print $2}' "/proc/$PID/status"; }
+cpu_ticks() { sed 's/.*) //' "/proc/$PID/stat" | awk '{print $12 + $13}'; }
+
+# Waits until all earlier clients are gone, and their descriptors and processes with them.
+settle() {
+    alone() { (($(count_descriptors) <= $(<"$JOB/descriptors") && $(count_children) == 0)); }
+    wait_until "earlier clients have left: here are $(count_descriptors) descriptors" alone
+}
+
+# The lowest descriptor that is free in a process.
+free_descriptor() { # PID
+    local number=0
+    while [[ -e /proc/$1/fd/$number || -L /proc/$1/fd/$number ]]; do number=$((number + 1)); done
+    echo "$number"
+}
+
+# Clients that hold their connections, until release.
+hold() { # OPTION... ACTION...
+    local options=()
+    while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
+    : >"$JOB/holding"
+    "$CLIENT" -t 60 "${options[@]}" "$PORT" "$@" hold >"$JOB/holding" 2>&1 3>&- &
+    HOLDER=$!
+    disown "$HOLDER"
+    wait_until "the client did not get that far" grep -aq '^holding' "$JOB/holding"
+}
+release() {
+    kill "$HOLDER" 2>/dev/null || true
+    HOLDER=
+}
