@@ -133,10 +133,11 @@ load helpers
 # bats test_tags=until:2
 @test "a request that names no file ends without a byte, and the reason is on stderr" {
     for target in "/$(random_name)" "/$NAME" /%zz "/index.html/"; do
-        lines=$(wc -l <"$ERRORS")
+        known=$(wc -l <"$ERRORS")
+        complained() { (($(wc -l <"$ERRORS") > known)); }
         get "$target"
         expect_refusal - "stage 2 closes the connection" || return 1
-        wait_until "the server says why on stderr" eval "((\$(wc -l <'$ERRORS') > lines))"
+        wait_until "the server says why on stderr" complained
     done
     run -52 curl --silent "http://127.0.0.1:$PORT/$(random_name)" 3>&-
     expect_service "the server goes on"

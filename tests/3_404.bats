@@ -5,7 +5,7 @@ load helpers
 
 # A page that says why: HTML, UTF-8, with its status in it.
 expect_page() {
-    [[ $(field Content-Type | tr -d ' "' | tr A-Z a-z) == "text/html;charset=utf-8" ]] ||
+    [[ $(field Content-Type | tr -d ' "' | tr '[:upper:]' '[:lower:]') == "text/html;charset=utf-8" ]] ||
         explain "Content-Type: text/html; charset=utf-8" "the page has Chinese characters; here: $(field Content-Type)" || return 1
     body | grep -qi "<.*$STATUS" || explain "a small HTML page that names the status $STATUS" "tell the reader why"
 }
@@ -22,7 +22,7 @@ expect_page() {
         echo x >"$HTML/$NAME.$suffix"
         get "/$NAME.$suffix"
         expect_status 200 "" || return 1
-        [[ $(field Content-Type | tr -d ' "' | tr A-Z a-z) =~ ^($type)$ ]] ||
+        [[ $(field Content-Type | tr -d ' "' | tr '[:upper:]' '[:lower:]') =~ ^($type)$ ]] ||
             explain "Content-Type: ${type//|/ or }" ".$suffix has another type; here: $(field Content-Type)" || return 1
     done <<'TYPES'
 html text/html;charset=utf-8
@@ -128,13 +128,14 @@ TYPES
     settle
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
     descriptors=$(count_descriptors)
-    printf 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
-    client send G wait 1000 file "$SENT" read >"$ANSWER" &
+    mkfifo "$JOB/rest" # the client waits here for the rest of its request
+    client send G file "$JOB/rest" read >"$ANSWER" 3>&- &
     accepted() { (($(count_descriptors) > descriptors || $(count_children) > 0)); }
     wait_until "the server accepts the client" accepted
-    sleep 0.1 # a child closes what it does not need
-    printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
+    listening_closed() { ((STAGE != 6)) || [[ $(find "/proc/$(children)/fd" -lname 'socket:*' | wc -l) == 1 ]]; }
+    wait_until "a child closes the listening socket" listening_closed
     limit_all
+    printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
     wait $!
     limit_all "$soft"
     read_status

@@ -5,23 +5,23 @@ corpus() {
     local method target version field end='\r\nHost: test\r\nConnection: close\r\n\r\n'
     for method in GET HEAD POST get OPTIONS; do
         for target in / /index.html "/$NAME" "/$NAME/" "/$NAME.bin" /nothing /%%2e%%2e/x /%%zz '*' x http://test/ //etc/passwd; do
-            echo "$method $target HTTP/1.1$end"
+            printf '%s\n' "$method $target HTTP/1.1$end"
         done
     done
     for version in HTTP/1.0 HTTP/1.2 HTTP/1 HTTP/2 HTTP/2.0 HTTP/0.9 HTTP/11.1 http/1.1 HTTP/1.1x ' HTTP/1.1' ''; do
-        echo "GET / $version$end"
-        echo "HEAD /nothing $version$end"
+        printf '%s\n' "GET / $version$end"
+        printf '%s\n' "HEAD /nothing $version$end"
     done
     for field in 'Connection: keep-alive' 'Connection: upgrade,Close' 'Host: second' 'Content-Length: 0' 'Content-Length: 3' \
         'Transfer-Encoding: chunked' 'No colon' 'Space : x' ' folded' ': x' 'X: \001' 'X:' "X: $(printf '%0500d' 0)"; do
-        echo "GET / HTTP/1.1\r\n$field$end"
-        echo "GET /nothing HTTP/1.0\r\n$field\r\n\r\n"
-        echo "POST / HTTP/1.0\r\n$field\r\n\r\nabc"
+        printf '%s\n' "GET / HTTP/1.1\r\n$field$end"
+        printf '%s\n' "GET /nothing HTTP/1.0\r\n$field\r\n\r\n"
+        printf '%s\n' "POST / HTTP/1.0\r\n$field\r\n\r\nabc"
     done
-    echo "\r\nGET / HTTP/1.1$end"
-    echo "GET / HTTP/1.1\nHost: test\nConnection: close\n\n"
-    echo "GET /$(printf '%08300d' 0) HTTP/1.1$end"
-    echo "\001\002\003$end"
+    printf '%s\n' "\r\nGET / HTTP/1.1$end"
+    printf '%s\n' "GET / HTTP/1.1\nHost: test\nConnection: close\n\n"
+    printf '%s\n' "GET /$(printf '%08300d' 0) HTTP/1.1$end"
+    printf '%s\n' "\001\002\003$end"
 }
 
 # Puts the corpus through the server, and keeps the answers in a folder.
