@@ -40,6 +40,7 @@ ticks_in_two_seconds() {
     (($(ulimit -Hn) >= 10100)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
     get /
     before=$(resident_kb)
+    # All of them within the 5 s that an idle one may stay.
     hold -n 10000 send $'GET / HTTP/1.1\r\nHost: test\r\n\r\n' answer
     open=$(($(count_descriptors) - 5)) after=$(resident_kb)
     expect_service "and one more" || return 1

@@ -101,12 +101,19 @@ static void send_file(int server, const char *path, size_t piece, long ms)
 /* Reads one answer: a head, and as many bytes as its Content-Length says. */
 static void read_answer(int server, bool has_body)
 {
-    char head[65536];
+    static char head[65536];
     size_t length = 0;
-    while (length < sizeof head - 1 &&
-           (length < 4 || memcmp(head + length - 4, "\r\n\r\n", 4) != 0)) {
-        if (receive(server, head + length, 1) == 0) break;
-        length++;
+    const char *end = NULL;
+    while (length < sizeof head - 1 && end == NULL) {
+        /* A look first, and then only the head is taken: what follows it is not ours to read. */
+        ssize_t seen = recv(server, head + length, sizeof head - 1 - length, MSG_PEEK);
+        if (seen < 0) fail(RESET, "recv");
+        if (seen <= 0) break;
+        head[length + (size_t)seen] = '\0';
+        end = strstr(head, "\r\n\r\n");
+        size_t take = end == NULL ? (size_t)seen : (size_t)(end + 4 - head) - length;
+        if (receive(server, head + length, take) != take) break;
+        length += take;
     }
     head[length] = '\0';
     fwrite(head, 1, length, stdout);

@@ -19,7 +19,7 @@ else
 fi
 
 # Stage 8 never rests. Here it has what the servers of the other suites leave of the CPU.
-((STAGE != 8)) || AS=(nice -n 10 "${AS[@]}")
+((STAGE != 8)) || AS=(nice -n 15 "${AS[@]}")
 
 random_name() { # so that no server can know it
     od -An -N5 -tx1 /dev/urandom | tr -d ' \n'
@@ -212,10 +212,14 @@ limit() { # PID OPTION...
     "${AS[@]}" prlimit --pid "$@"
 }
 
-children() { pgrep -P "$PID" || true; }
-count_children() { children | wc -l; }
-count_threads() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
-count_descriptors() { find "/proc/$PID/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
+children() { cat "/proc/$PID/task/"*/children 2>/dev/null | tr -s ' ' '\n' || true; }
+count_children() { children | wc -w; }
+count_threads() { count_entries "/proc/$PID/task"; }
+count_descriptors() { count_entries "/proc/$PID/fd"; }
+count_entries() { # FOLDER
+    local entries=("$1"/*)
+    echo "${#entries[@]}"
+}
 # Sanitizers need memory of their own, so that of the server is not measured then.
 measures_memory() { [[ -z $SANITIZE ]]; }
 resident_kb() { awk '/^VmRSS/ {print $2}' "/proc/$PID/status"; }
