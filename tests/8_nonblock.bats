@@ -166,7 +166,8 @@ closes() { # REQUEST
 
 @test "no answer waits for the client's delayed acknowledgement" {
     # Nagle's algorithm and delayed ACK together cost 40 ms each time. The fastest of many tries tells,
-    # beside the fastest of as many on three fresh connections, where nothing has to be acknowledged.
+    # beside the fastest of as many on three fresh connections, where nothing has to be acknowledged:
+    # twice that is allowed for, because a busy machine makes both of them slow.
     two="$(request GET /)$end$(request GET "/$NAME/")$end"
     one=99999999 three=99999999
     for _ in {1..30}; do
@@ -178,6 +179,6 @@ closes() { # REQUEST
         ((middle - start >= one)) || one=$((middle - start))
         ((stop - middle >= three)) || three=$((stop - middle))
     done
-    ((three - one < 36000)) || explain "3 answers on one connection about as fast as on three" \
+    ((three - 2 * one < 36000)) || explain "3 answers on one connection about as fast as on three" \
         "at best $one us on three, $three us on one: TCP_NODELAY, and a head and its file together"
 }

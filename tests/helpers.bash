@@ -19,7 +19,7 @@ else
 fi
 
 # Stage 8 never rests. Here it has what the servers of the other suites leave of the CPU.
-((STAGE != 8)) || AS=(nice -n 15 "${AS[@]}")
+((STAGE != 8)) || AS=(nice -n 10 "${AS[@]}")
 
 random_name() { # so that no server can know it
     od -An -N5 -tx1 /dev/urandom | tr -d ' \n'
