@@ -101,10 +101,9 @@ stop_server() {
     rm -f "$JOB/running"
 }
 
-# One server serves all tests of a suite; if a test has ended it, it is started again.
+# One server serves all tests of a suite; it is started for the first, and again if a test has ended it.
 setup_file() {
     make_site
-    start_server
 }
 setup() {
     rm -f "$ANSWER" "$SENT"
@@ -228,7 +227,7 @@ cpu_ticks() { sed 's/.*) //' "/proc/$PID/stat" | awk '{print $12 + $13}'; }
 # Waits until all earlier clients are gone, and their descriptors and processes with them.
 settle() {
     alone() { (($(count_descriptors) <= $(<"$JOB/descriptors") && $(count_children) == 0)); }
-    wait_until "earlier clients have left: here are $(count_descriptors) descriptors" alone
+    wait_until "earlier clients have left, yet here are $(count_descriptors) descriptors and $(count_children) children: who closes each socket, and is every copy closed?" alone
 }
 
 # The lowest descriptor that is free in a process.
