@@ -35,7 +35,6 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     random_bytes 3000000 >"$HTML/two-$NAME"
     # Both requests come in halves that alternate, and both files are read in turns.
     for file in one two; do
-        mkfifo "$JOB/$file.go"
         client send "GET /$file" wait 200 send "-$NAME HTTP/1.1"$'\r\nHost: test\r\n'"Connection: close"$'\r\n' wait 200 \
             send $'\r\n' slowly 100000 5 >"$JOB/$file" 3>&- &
     done

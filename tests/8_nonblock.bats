@@ -157,7 +157,7 @@ closes() { # REQUEST
         "$CLIENT" -t 60 "$PORT" send "$(request GET "/vast-$NAME")$end" read >/dev/null 3>&- &
     done
     start=${EPOCHREALTIME/./}
-    for _ in 1 2 3 4 5 6 7 8 9 10; do expect_service "" || return 1; done
+    for _ in 1 2 3 4 5 6 7 8 9 10; do expect_service "a turn has 256 KiB at most, so the others soon have theirs" || return 1; done
     ms=$(((${EPOCHREALTIME/./} - start) / 1000))
     # shellcheck disable=SC2046
     kill $(jobs -p) || true
