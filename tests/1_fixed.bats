@@ -3,7 +3,10 @@
 bats_require_minimum_version 1.5.0
 load helpers
 
-# The first page of every stage: "hello world", or html/index.html.
+@test "the server listens on the port that it is given, and stages 1 to 4 on 8080" {
+    ((PORT == ASKED)) || explain "a server on port $ASKED" "it listens on port $PORT"
+}
+
 @test "the server says in one line where it listens" {
     explain_start() { explain "the line \"listening on http://127.0.0.1:$PORT/\" first on stdout" \
         "print it, and flush it, as soon as listen() has succeeded; here: $(head -n 3 "$LOG")"; }
@@ -80,11 +83,11 @@ load helpers
 }
 
 @test "a port that is taken is named in one line, and the exit status is 1" {
-    cd "$SITE"
     # shellcheck disable=SC2046
-    run -1 timeout 10 "$JOB/server" $(port_arguments "$PORT") 3>&-
-    [[ $output == *"bind 127.0.0.1:$PORT: Address already in use"* && ${#lines[@]} == 1 ]] ||
-        explain "one line: bind 127.0.0.1:$PORT: Address already in use" "it says: $output"
+    try_server "$SITE" $(port_arguments "$PORT")
+    expect_end 1 || return 1
+    [[ $(<"$JOB/complaint") == "bind 127.0.0.1:$PORT: Address already in use" ]] ||
+        explain "one line: bind 127.0.0.1:$PORT: Address already in use" "it says: $(said "$JOB/complaint")"
 }
 
 @test "the server can be started again at once" {
@@ -128,12 +131,12 @@ load helpers
 
 @test "a client that says nothing is dropped after 5 seconds" {
     ms=$(client closed)
-    ((ms >= 4500 && ms < 12000)) || explain "the connection closed after 5 s" "it took $ms ms"
+    ((ms >= 4500 && ms < 20000)) || explain "the connection closed after 5 s" "it took $ms ms"
 }
 
 @test "a client that sends its head byte by byte is dropped after 5 seconds" {
-    ms=$(client drip 400 "GET / HTTP/1.1 and so on, for as long as it takes" closed)
-    ((ms >= 4500 && ms < 12000)) || explain "the connection closed after 5 s" \
+    ms=$(client drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed)
+    ((ms >= 4500 && ms < 20000)) || explain "the connection closed after 5 s" \
         "it took $ms ms: the head must be whole 5 s after the connection opened, not each byte 5 s after the last"
 }
 
@@ -161,8 +164,9 @@ load helpers
     }
     requests 10 >/dev/null
     # The children and threads of clients that have left may take a moment to end.
-    settled() { (($(count_children) == children && $(count_threads) == threads && $(count_descriptors) <= descriptors)); }
-    children=0 threads=$(count_threads) descriptors=$(count_descriptors) memory=$(resident_kb)
+    settled() { (($(count_children) <= children && $(count_threads) <= threads && $(count_descriptors) <= descriptors)); }
+    settle
+    children=$(count_children) threads=$(count_threads) descriptors=$(count_descriptors) memory=$(resident_kb)
     requests 100 >/dev/null
     wait_until "children: $children before, threads: $threads, descriptors: $descriptors; now $(count_children), $(count_threads), $(count_descriptors)" settled
     ! measures_memory || (($(resident_kb) < memory + 2048)) || explain "no more memory than before" "$memory KiB before, $(resident_kb) now"
@@ -171,17 +175,14 @@ load helpers
 @test "out of descriptors, the server waits, and serves again when some are free" {
     settle
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
-    complaints=$(wc -l <"$ERRORS")
     limit "$PID" --nofile="$(free_descriptor "$PID"):"
     hold send $'GET / HTTP/1.0\r\n\r\n'
     sleep 0.5 # so that accept() has failed
     ticks=$(cpu_ticks)
     sleep 1
     ticks=$(($(cpu_ticks) - ticks))
-    complaints=$(($(wc -l <"$ERRORS") - complaints))
     limit "$PID" --nofile="$soft:"
     release
     expect_service "accept() fails with EMFILE, later it works again" || return 1
-    ((complaints < 20)) || explain "a complaint now and then" "here are $complaints lines: wait before the next accept()"
     ((STAGE == 8 || ticks < 40)) || explain "a server that waits" "it took $ticks% of a CPU: accept() fails at once, again and again"
 }

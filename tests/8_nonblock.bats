@@ -129,7 +129,7 @@ closes() { # REQUEST
     get /
     threads=$(count_threads) children=$(count_children)
     release
-    ((threads == 1 && children == 0)) || explain "one thread, no child" "here are $threads threads, $children children"
+    ((threads == 1 && children <= $(<"$JOB/children"))) || explain "one thread, no child" "here are $threads threads, $children children"
 }
 
 @test "a connection that is used stays open for longer than 5 seconds" {
@@ -142,13 +142,13 @@ closes() { # REQUEST
 @test "a connection that is idle after an answer is closed after 5 seconds" {
     play send "$(request GET /)$end" answer closed
     ms=$(tail -n 1 "$ANSWER")
-    ((ms >= 4500 && ms < 12000)) || explain "the end, 5 s after the answer" "it took $ms ms"
+    ((ms >= 4500 && ms < 20000)) || explain "the end, 5 s after the answer" "it took $ms ms"
 }
 
 @test "a second request that comes byte by byte is dropped after 5 seconds" {
-    play send "$(request GET /)$end" answer drip 400 "GET / HTTP/1.1 and so on, as long as it takes" closed
+    play send "$(request GET /)$end" answer drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed
     ms=$(tail -n 1 "$ANSWER")
-    ((ms >= 4500 && ms < 12000)) || explain "the end, 5 s after the answer" "it took $ms ms"
+    ((ms >= 4500 && ms < 20000)) || explain "the end, 5 s after the answer" "it took $ms ms"
 }
 
 @test "a huge download holds up nobody" {
@@ -165,12 +165,12 @@ closes() { # REQUEST
 }
 
 @test "no answer waits for the client's delayed acknowledgement" {
-    # Nagle's algorithm and delayed ACK together cost 40 ms each time. The fastest of many tries tells,
-    # beside the fastest of as many on three fresh connections, where nothing has to be acknowledged:
-    # twice that is allowed for, because a busy machine makes both of them slow.
+    # Nagle's algorithm and delayed ACK together cost 40 ms each time. One try that is faster tells that they
+    # do not, beside the fastest on three fresh connections, where nothing has to be acknowledged: twice
+    # that is allowed for, because a busy machine makes both of them slow.
     two="$(request GET /)$end$(request GET "/$NAME/")$end"
     one=99999999 three=99999999
-    for _ in {1..30}; do
+    for _ in {1..100}; do
         start=${EPOCHREALTIME/./}
         play -r 3 send "$(request GET /)$end" answer
         middle=${EPOCHREALTIME/./}
@@ -178,7 +178,8 @@ closes() { # REQUEST
         stop=${EPOCHREALTIME/./}
         ((middle - start >= one)) || one=$((middle - start))
         ((stop - middle >= three)) || three=$((stop - middle))
+        ((three - 2 * one >= 36000)) || return 0
     done
-    ((three - 2 * one < 36000)) || explain "3 answers on one connection about as fast as on three" \
+    explain "3 answers on one connection about as fast as on three" \
         "at best $one us on three, $three us on one: TCP_NODELAY, and a head and its file together"
 }

@@ -8,15 +8,9 @@ SENT=$JOB/sent
 LOG=$JOB/log
 ERRORS=$JOB/errors
 
-# How a server is started: as a user with no rights but to read, so that a test can take a file
-# or a process away from it, also when root runs the tests.
-if ((EUID != 0)); then
-    AS=()
-elif [[ $NETWORK_MODE == *map-root-user* ]]; then
-    AS=(setpriv --bounding-set=-all --inh-caps=-all)
-else
-    AS=(setpriv --reuid="$USER_ID" --regid=65534 --clear-groups)
-fi
+# How a server is started: with limits, and as a user with no rights but to read, so that a test can take
+# a file or a process away from it, also when root runs the tests.
+AS=("$BATS_TEST_DIRNAME/confine" "$SERVER_USER")
 
 # Stage 8 never rests. Here it has what the servers of the other suites leave of the CPU.
 ((STAGE != 8)) || AS=(nice -n 10 "${AS[@]}")
@@ -66,61 +60,107 @@ port_arguments() { # PORT
 # Starts the server in $SITE and waits until it listens. Sets PID and PORT; it prints to $LOG and
 # $ERRORS.
 start_server() {
-    PORT=8080
+    ASKED=8080
     if ((STAGE >= 5)); then
-        PORT=$(free_port)
+        ASKED=$(free_port)
     elif listens 8080; then
-        skip "port 8080 is taken, and this system gives us no network of our own"
+        skip "port 8080 is taken, and this system gives us no namespaces"
     fi
+    export ASKED
     launch
 }
 
 launch() {
     # shellcheck disable=SC2046
-    (cd "$SITE" && exec setsid "${AS[@]}" "$JOB/server" $(port_arguments "$PORT")) \
+    (cd "$SITE" && exec setsid "${AS[@]}" "$JOB/server" $(port_arguments "$ASKED")) \
         >"$LOG" 2>>"$ERRORS" 3>&- </dev/null &
     PID=$!
     disown "$PID" # bash need not report its end
-    export PID PORT
+    echo "$PID" >"$JOB/group"
     local end=$((SECONDS + 20))
-    until listens "$PORT"; do
+    until find_server; do
         if ! alive "$PID" || ((SECONDS >= end)); then
-            explain "a server that listens on port $PORT" "it says: $(cat "$ERRORS")"
-            return 1
+            give_up "a server that listens on port $ASKED" "it says: $(said "$ERRORS")" || return 1
         fi
         sleep 0.02
     done
-    echo "$PID $PORT" >"$JOB/running"
+    export PID PORT
+    echo "$PID $PORT $ASKED" >"$JOB/running"
+    client -t 20 send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" 2>&1 || true
+    [[ -s $JOB/first ]] || give_up "an answer to GET /" "it listens on port $PORT, and says nothing" || return 1
+    rm -f "$JOB/failures"
     count_descriptors >"$JOB/descriptors"
+    count_children >"$JOB/children"
+}
+
+# The server cannot be used. After the second time in a row, it is not tried again.
+give_up() { # EXPECTED HINT
+    echo "$2" >>"$JOB/failures"
+    explain "$1" "$2"
+}
+
+# Where the server listens: on the port that it was given, or on another, if that is what it does. Sets
+# PORT, and PID to the process that has the socket, which a script may have started.
+find_server() {
+    local user=$SERVER_USER hex inode holders
+    [[ $user != root ]] || user=0
+    while read -r hex inode; do
+        PORT=$((16#$hex))
+        ((PORT != ASKED)) || break
+    done < <(awk -v user="$user" '$4 == "0A" && $8 == user {print substr($2, length($2) - 3), $10}' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+    [[ -n ${inode:-} && ($SANDBOX != none || $user != 0 || $PORT == "$ASKED") ]] || return 1
+    holders=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | cut -d / -f 3 | sort -n)
+    grep -qx "$PID" <<<"$holders" || PID=${holders%%$'\n'*}
 }
 
 # Ends the server, and all that it has started.
 stop_server() {
-    kill -KILL -- "-$PID" 2>/dev/null || true
-    while listens "$PORT"; do sleep 0.02; done
+    kill -KILL -- "-$(<"$JOB/group")" 2>/dev/null || true
+    [[ $SERVER_USER == root ]] || "${AS[@]}" kill -KILL -1 || true
+    wait_until "a server that ends when it is killed" eval "! listens $PORT"
     rm -f "$JOB/running"
 }
 
-# One server serves all tests of a suite; it is started for the first, and again if a test has ended it.
+# Starts a server that has to end by itself, in this folder. Sets ENDED, its exit status; what it says is
+# in $JOB/said and $JOB/complaint.
+try_server() { # FOLDER ARGUMENT...
+    ENDED=0
+    (cd "$1" && timeout 20 "${AS[@]}" "$JOB/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
+}
+
+expect_end() { # STATUS [HINT]
+    [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "the status is $ENDED (124: it runs on) ${2:-}; it says: $(said "$JOB/complaint")"
+}
+
+# The end of what a program said, so that it can be shown.
+said() { # FILE...
+    tail -q -c 400 "$@" | tr '\n' ' ' | cat -v
+}
+
+# One server serves all tests of a suite; it is started for the first, and again if a test has failed or
+# has ended it.
 setup_file() {
     make_site
 }
 setup() {
     rm -f "$ANSWER" "$SENT"
     if [[ -e $JOB/running ]]; then
-        read -r PID PORT <"$JOB/running"
+        read -r PID PORT ASKED <"$JOB/running"
         if alive "$PID" && listens "$PORT"; then return 0; fi
         stop_server
+    elif [[ -e $JOB/failures ]] && (($(wc -l <"$JOB/failures") >= 2)); then
+        explain "a server that can be tested" "it was started twice: $(tail -n 1 "$JOB/failures")" || return 1
     fi
     start_server
 }
 teardown() {
-    if [[ -n ${HOLDER:-} ]]; then kill "$HOLDER" 2>/dev/null || true; fi
+    for process in ${HOLDER:-} ${OTHER:-}; do kill -KILL "$process" 2>/dev/null || true; done
+    if [[ -z ${BATS_TEST_COMPLETED:-} && -e $JOB/group ]]; then stop_server; fi
     ! grep -A 20 -E 'Sanitizer|runtime error' "$ERRORS"
 }
 teardown_file() {
     if [[ -e $JOB/running ]]; then
-        read -r PID PORT <"$JOB/running"
+        read -r PID PORT ASKED <"$JOB/running"
         stop_server
     fi
 }
@@ -134,9 +174,9 @@ explain() { # EXPECTED HINT
     return 1
 }
 
-# Waits until a command succeeds: at most 10 s, and then fails with a hint.
+# Waits until a command succeeds: at most 30 s, and then fails with a hint.
 wait_until() { # HINT COMMAND...
-    local hint=$1 end=$((SECONDS + 10))
+    local hint=$1 end=$((SECONDS + 30))
     shift
     until "$@"; do
         ((SECONDS < end)) || explain "that in the end: $*" "$hint" || return 1
@@ -211,6 +251,15 @@ limit() { # PID OPTION...
     "${AS[@]}" prlimit --pid "$@"
 }
 
+# A request to a server that can start neither process nor thread.
+get_without_processes() {
+    local soft
+    soft=$(limit "$PID" --nproc --output SOFT --noheadings)
+    limit "$PID" --nproc=1:
+    get /
+    limit "$PID" --nproc="$soft:"
+}
+
 children() { cat "/proc/$PID/task/"*/children 2>/dev/null | tr -s ' ' '\n' || true; }
 count_children() { children | wc -w; }
 count_threads() { count_entries "/proc/$PID/task"; }
@@ -224,10 +273,15 @@ measures_memory() { [[ -z $SANITIZE ]]; }
 resident_kb() { awk '/^VmRSS/ {print $2}' "/proc/$PID/status"; }
 cpu_ticks() { sed 's/.*) //' "/proc/$PID/stat" | awk '{print $12 + $13}'; }
 
-# Waits until all earlier clients are gone, and their descriptors and processes with them.
+# Waits until the server has nothing of earlier clients, or has kept it for 3 s.
 settle() {
-    alone() { (($(count_descriptors) <= $(<"$JOB/descriptors") && $(count_children) == 0)); }
-    wait_until "earlier clients have left, yet here are $(count_descriptors) descriptors and $(count_children) children: who closes each socket, and is every copy closed?" alone
+    local now before="" since=$SECONDS
+    while now="$(count_descriptors) $(count_children) $(count_threads)"; do
+        if [[ $now != "$before" ]]; then before=$now since=$SECONDS; fi
+        ((SECONDS - since < 3)) || return 0
+        ((${now%% *} > $(<"$JOB/descriptors") || $(count_children) > $(<"$JOB/children"))) || return 0
+        sleep 0.05
+    done
 }
 
 # The lowest descriptor that is free in a process.
