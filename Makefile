@@ -50,6 +50,25 @@ fuzz:
 diffs:
 	@tests/diff
 
+# One homework, a class of them, and what Gradescope wants.
+FORMAT = table
+JOBS = 2
+grade:
+	@tests/grade --format "$(FORMAT)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
+
+grade-all:
+	@tests/grade-all -j "$(JOBS)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
+
+gradescope:
+	@tests/gradescope/pack "$(STAGE)" "build/gradescope-stage$(STAGE).zip"
+
+# The classic mistakes: whether the tests catch them all, or one of them to hunt.
+mistakes:
+	@tests/mistakes/run
+
+mistake:
+	@tests/mistakes/build "$(M)"
+
 clean:
 	rm -rf build $(SERVERS)
 
@@ -62,8 +81,13 @@ help:
 	@echo "make diffs         the size of every step, and its limit"
 	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make fuzz          feed stages 3 and 9 with random requests, for 60 seconds"
+	@echo "make grade STAGE=6 DIR=homework       grade a homework (FORMAT=tap, junit, json or gradescope)"
+	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
+	@echo "make gradescope STAGE=6               the zip that Gradescope takes as autograder"
+	@echo "make mistakes      show that the tests catch all mistakes in tests/mistakes"
+	@echo "make mistake M=6-child-keeps-looping  build one, to hunt it"
 	@echo "make clean         remove what was built"
 
-.PHONY: all test test-sanitize fuzz diffs clean help \
+.PHONY: all test test-sanitize fuzz diffs grade grade-all gradescope mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER

@@ -9,7 +9,7 @@ load helpers
 
 @test "the server says in one line where it listens" {
     explain_start() { explain "the line \"listening on http://127.0.0.1:$PORT/\" first on stdout" \
-        "print it, and flush it, as soon as listen() has succeeded; here: $(head -n 3 "$LOG")"; }
+        "print it, and flush it, as soon as listen() has succeeded; here: $(said "$LOG")"; }
     wait_until "print the line, and flush it: stdout is no terminal here" test -s "$LOG"
     [[ $(head -n 1 "$LOG") == "listening on http://127.0.0.1:$PORT/" ]] || explain_start
 }
@@ -62,16 +62,16 @@ load helpers
 @test "a request is logged in one line: process, method, target, status" {
     get "/?$(random_name)" # every stage answers this with 200
     line="GET $(sed -n '1s/^GET \([^ ]*\).*/\1/p' "$SENT") 200"
-    wait_until "log \"[process id] $line\", and flush stdout; the log: $(tail -n 3 "$LOG")" \
+    wait_until "log \"[process id] $line\", and flush stdout; the log: $(said "$LOG")" \
         grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG"
-    [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(tail -n 3 "$LOG")"
+    [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")"
 }
 
 @test "no control character of a client reaches the terminal" {
     send 'GET /\033[31m\007\177\233x HTTP/1.1\r\nHost: \033[0m\r\nConnection: close\r\n\r\n'
     expect_service "the server lives on"
     ! LC_ALL=C grep -q '[^ -~]' "$LOG" "$ERRORS" || explain "only printable characters in the log" \
-        "ESC [ 3 1 m in a log makes the terminal red, and worse is possible: $(cat -v "$LOG" | tail -n 3)"
+        "ESC [ 3 1 m in a log makes the terminal red, and worse is possible: $(said "$LOG")"
 }
 
 @test "only this machine is served" {

@@ -181,8 +181,8 @@ TYPES
     mark=$(random_name)
     get "/$mark"
     ask POST "/$mark"
-    wait_until "log 404; the log: $(tail -n 2 "$LOG")" grep -qE "^\[[0-9]+\] GET /$mark 404$" "$LOG"
-    wait_until "log 405; the log: $(tail -n 2 "$LOG")" grep -qE "^\[[0-9]+\] POST /$mark 405$" "$LOG"
+    wait_until "log 404; the log: $(said "$LOG")" grep -qE "^\[[0-9]+\] GET /$mark 404$" "$LOG"
+    wait_until "log 405; the log: $(said "$LOG")" grep -qE "^\[[0-9]+\] POST /$mark 405$" "$LOG"
 }
 
 @test "an answer is a status line, fields, a blank line" {

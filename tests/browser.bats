@@ -45,7 +45,7 @@ browser() { # PATH [JSON]
     curl -q -sS --noproxy '*' --max-time 70 ${2:+--data-binary "@$SENT"} "$SESSION$1" >"$ANSWER" 2>&1 || true
     VALUE=$(sed 's/^{"value":"\{0,1\}//; s/"\{0,1\}}$//' "$ANSWER")
     [[ $(cat "$ANSWER") == '{"value":'* && $VALUE != '{"error":'* ]] ||
-        explain "a browser that does as it is told" "does it wait for the server? It says: $(cat "$LOG" "$ERRORS" | tail -n 4)"
+        explain "a browser that does as it is told" "does it wait for the server? It says: $(said "$LOG" "$ERRORS")"
 }
 
 script() { browser /execute/sync '{"args": [], "script": "return '"$1"'"}'; } # EXPRESSION, in JavaScript

@@ -132,11 +132,6 @@ expect_end() { # STATUS [HINT]
     [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "the status is $ENDED (124: it runs on) ${2:-}; it says: $(said "$JOB/complaint")"
 }
 
-# The end of what a program said, so that it can be shown.
-said() { # FILE...
-    tail -q -c 400 "$@" | tr '\n' ' ' | cat -v
-}
-
 # One server serves all tests of a suite; it is started for the first, and again if a test has failed or
 # has ended it.
 setup_file() {
@@ -165,11 +160,19 @@ teardown_file() {
     fi
 }
 
+# What came, or a program said, so that it can be shown.
+printable() { # the bytes on stdin
+    LC_ALL=C tr -d '\r' | LC_ALL=C tr '\000-\010\013-\037\177' '?' | head -n 14 | sed '2,$s/^/          /'
+}
+said() { # FILE...
+    tail -q -c 400 "$@" | printable
+}
+
 # Says why a test fails, and fails.
 explain() { # EXPECTED HINT
     echo "expected: $1"
-    [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | cat -v | head -n 12)"
-    [[ ! -e $ANSWER ]] || echo "received: $(head -c 600 "$ANSWER" | cat -v | head -n 16)"
+    [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"
+    [[ ! -e $ANSWER ]] || echo "received: $(head -c 600 "$ANSWER" | printable)"
     echo "hint:     $2"
     return 1
 }
@@ -179,7 +182,7 @@ wait_until() { # HINT COMMAND...
     local hint=$1 end=$((SECONDS + 30))
     shift
     until "$@"; do
-        ((SECONDS < end)) || explain "that in the end: $*" "$hint" || return 1
+        ((SECONDS < end)) || explain "what the hint says, in 30 s at most" "$hint" || return 1
         sleep 0.05
     done
 }

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Gradescope runs this once, as root, when it makes the image that homework is graded in.
+set -euo pipefail
+apt-get update
+DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    bats curl gcc iproute2 jq libc6-dev make procps python3 util-linux

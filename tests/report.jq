@@ -1,0 +1,43 @@
+# A grade, as tests/results.jq makes it, in the format that is asked for.
+
+def indent($by): split("\n") | map($by + .) | join("\n");
+def right($width): tostring | " " * ($width - length) + .;
+
+# What a homework that does not build shows instead of each test.
+def shown: if .built then .tests else
+    [{number: 1, name: "the server is built", points: .max_score, earned: 0, status: "failed", output}] end;
+
+def table:
+    "\(.homework), stage \(.stage): \(.score) of \(.max_score) points", "",
+    "points  earned  test",
+    (shown[] | (.points | right(6)) + (.earned | right(8)) + "  " + .name,
+        if .status != "passed" then (.output | indent(" " * 18)) else empty end),
+    "", "\(.homework), stage \(.stage): \(.score) of \(.max_score) points";
+
+def tap:
+    "1..\(shown | length)",
+    (shown[] | (if .status == "failed" then "not ok" else "ok" end)
+        + " \(.number) \(.name) (\(.earned) of \(.points) points)" + (if .status == "skipped" then " # skip" else "" end),
+        if .status != "passed" then (.output | indent("# ")) else empty end);
+
+def junit:
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+    "<testsuite name=\"stage \(.stage)\" tests=\"\(shown | length)\" failures=\"\([shown[] | select(.status == "failed")] | length)\""
+        + " skipped=\"\([shown[] | select(.status == "skipped")] | length)\" time=\"\(.seconds)\">",
+    (.stage as $stage | shown[]
+        | "  <testcase classname=\"stage \($stage)\" name=\(.name | @html "\"\(.)\"")>"
+            + (if .status == "failed" then @html "<failure message=\"\(.earned) of \(.points) points\">\(.output)</failure>"
+                elif .status == "skipped" then "<skipped/>" else "" end) + "</testcase>"),
+    "</testsuite>";
+
+def gradescope:
+    {score, execution_time: .seconds, visibility: "visible", stdout_visibility: "hidden",
+        output: (if .built then "\(.score) of \(.max_score) points" else "The server could not be built:\n" + .output end),
+        tests: [shown[] | {score: .earned, max_score: .points, number: "\(.number)", name, output,
+            status: (if .status == "failed" then "failed" else "passed" end), visibility: "visible"}]};
+
+if $format == "table" then table
+elif $format == "tap" then tap
+elif $format == "junit" then junit
+elif $format == "gradescope" then gradescope
+else . end
