@@ -44,6 +44,10 @@ test-sanitize: build/client
 	@$(MAKE) -s OUT=build/tsan CFLAGS="-g -O1 -fsanitize=thread" stage7
 	@SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 tests/run -o build/asan $(NUMBERS) -o build/tsan 7
 
+# The grader itself, with homeworks that attack it.
+test-grader:
+	@bats tests/grade.bats
+
 fuzz:
 	@tests/fuzz
 
@@ -80,6 +84,7 @@ help:
 	@echo "make diff6         what stage 6 adds to stage 5"
 	@echo "make diffs         the size of every step, and its limit"
 	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
+	@echo "make test-grader   test the grader, with homeworks that attack it"
 	@echo "make fuzz          feed stages 3 and 9 with random requests, for 60 seconds"
 	@echo "make grade STAGE=6 DIR=homework       grade a homework (FORMAT=tap, junit, json or gradescope)"
 	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
@@ -88,6 +93,6 @@ help:
 	@echo "make mistake M=6-child-keeps-looping  build one, to hunt it"
 	@echo "make clean         remove what was built"
 
-.PHONY: all test test-sanitize fuzz diffs grade grade-all gradescope mistakes mistake clean help \
+.PHONY: all test test-sanitize test-grader fuzz diffs grade grade-all gradescope mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER

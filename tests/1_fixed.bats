@@ -154,11 +154,12 @@ load helpers
     [[ -n $STATUS ]] || explain "an answer" "read on after the answer, until the client closes"
 }
 
-@test "400 requests later, nothing has leaked" {
+@test "500 requests later, nothing has leaked" {
     close=$'Host: test\r\nConnection: close\r\n\r\n'
     requests() {
         client -r "$1" send $'GET / HTTP/1.1\r\n'"$close" read
         client -r "$1" send $'GET /nothing HTTP/1.1\r\n'"$close" read
+        client -r "$1" send "GET /$NAME HTTP/1.1"$'\r\n'"$close" read
         client -r "$1" send "GET /$NAME.bin HTTP/1.1"$'\r\n'"$close" reset
         client -r "$1" send "bad"$'\r\n'"$close" read
     }

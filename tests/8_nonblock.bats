@@ -132,6 +132,24 @@ closes() { # REQUEST
     ((threads == 1 && children <= $(<"$JOB/children"))) || explain "one thread, no child" "here are $threads threads, $children children"
 }
 
+@test "a client that leaves does not disturb the others" {
+    before=$(count_descriptors)
+    hold
+    mkfifo "$JOB/late" # the second client is connected, and waits here for its request
+    client file "$JOB/late" read >"$JOB/late-answer" 3>&- &
+    late=$!
+    connected() { (($(count_descriptors) == before + $1)); }
+    wait_until "the server accepts both clients" connected 2
+    release
+    wait_until "the first has left" connected 1
+    client send "$(request GET / 'Connection: close')$end" read >/dev/null
+    printf '%s%s' "$(request GET / 'Connection: close')" "$end" >"$JOB/late"
+    wait "$late" || true
+    mv "$JOB/late-answer" "$ANSWER"
+    read_status
+    expect_status 200 "the first of two clients has left, and a third came: is the second forgotten?"
+}
+
 @test "a connection that is used stays open for longer than 5 seconds" {
     actions=()
     for _ in 1 2 3 4 5 6 7; do actions+=(send "$(request GET /)$end" answer wait 1000); done

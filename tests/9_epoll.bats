@@ -36,6 +36,13 @@ ticks_in_two_seconds() {
     ((ticks <= 6)) || explain "no CPU time" "$ticks ticks in 2 s: who awaits EPOLLOUT with nothing to send is told all the time"
 }
 
+@test "clients that have reset their connections take no CPU" {
+    get /
+    client -n 50 send "GET / HT" wait 200 reset
+    ticks=$(ticks_in_two_seconds)
+    ((ticks <= 6)) || explain "no CPU time" "$ticks ticks in 2 s: a reset is reported as EPOLLIN with EPOLLERR and EPOLLHUP, until the socket is closed"
+}
+
 @test "10,000 connections are served, and an idle one costs at most 250 bytes" {
     (($(ulimit -Hn) >= 10100)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
     get /

@@ -116,7 +116,7 @@ find_server() {
 # Ends the server, and all that it has started.
 stop_server() {
     kill -KILL -- "-$(<"$JOB/group")" 2>/dev/null || true
-    [[ $SERVER_USER == root ]] || "${AS[@]}" kill -KILL -1 || true
+    [[ $SERVER_USER == root ]] || end_processes
     wait_until "a server that ends when it is killed" eval "! listens $PORT"
     rm -f "$JOB/running"
 }
@@ -183,7 +183,7 @@ wait_until() { # HINT COMMAND...
     shift
     until "$@"; do
         ((SECONDS < end)) || explain "what the hint says, in 30 s at most" "$hint" || return 1
-        sleep 0.05
+        sleep 0.1
     done
 }
 
@@ -195,10 +195,12 @@ client() { # OPTION... ACTION...: the test client, at our port
 
 # Sends bytes as they are (escapes as for printf), and takes what comes until the end.
 send() { # FORMAT [ARGUMENT...]
+    local never=""
     # shellcheck disable=SC2059
     printf "$@" >"$SENT"
-    client file "$SENT" read >"$ANSWER" 2>"$JOB/client" || true
+    client -t 20 file "$SENT" read >"$ANSWER" 2>"$JOB/client" || { (($? == 4)) && never=yes; }
     read_status
+    [[ -z ${never:-} ]] || explain "the end of the connection" "the server neither goes on nor closes the connection"
 }
 
 # A request that every stage understands, and that ends with the connection.
@@ -283,7 +285,7 @@ settle() {
         if [[ $now != "$before" ]]; then before=$now since=$SECONDS; fi
         ((SECONDS - since < 3)) || return 0
         ((${now%% *} > $(<"$JOB/descriptors") || $(count_children) > $(<"$JOB/children"))) || return 0
-        sleep 0.05
+        sleep 0.1
     done
 }
 
