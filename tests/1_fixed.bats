@@ -56,7 +56,7 @@ load helpers
 @test "the connection ends after one answer, which says so" {
     send 'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
     expect_status 200 "" || return 1
-    [[ $(field Connection) == close ]] || explain "Connection: close" "HTTP/1.1 stays open unless the answer says otherwise"
+    [[ $(field Connection) == [Cc]lose ]] || explain "Connection: close" "HTTP/1.1 stays open unless the answer says otherwise"
 }
 
 @test "a request is logged in one line: process, method, target, status" {
@@ -70,7 +70,8 @@ load helpers
 @test "no control character of a client reaches the terminal" {
     send 'GET /\033[31m\007\177\233x HTTP/1.1\r\nHost: \033[0m\r\nConnection: close\r\n\r\n'
     expect_service "the server lives on"
-    ! LC_ALL=C grep -q '[^ -~]' "$LOG" "$ERRORS" || explain "only printable characters in the log" \
+    # 233 octal is CSI, which is as good as ESC [, unless it is a part of a character in UTF-8.
+    ! LC_ALL=C grep -qP '[\x07\x1b\x7f]|(^|[ -~])\x9b' "$LOG" "$ERRORS" || explain "only printable characters in the log" \
         "ESC [ 3 1 m in a log makes the terminal red, and worse is possible: $(said "$LOG")"
 }
 
@@ -86,8 +87,8 @@ load helpers
     # shellcheck disable=SC2046
     try_server "$SITE" $(port_arguments "$PORT")
     expect_end 1 || return 1
-    [[ $(<"$JOB/complaint") == "bind 127.0.0.1:$PORT: Address already in use" ]] ||
-        explain "one line: bind 127.0.0.1:$PORT: Address already in use" "it says: $(said "$JOB/complaint")"
+    [[ $(<"$JOB/complaint") == *"$PORT"*"Address already in use"* && $(wc -l <"$JOB/complaint") == 1 ]] ||
+        explain "one line such as: bind 127.0.0.1:$PORT: Address already in use" "it says: $(said "$JOB/complaint")"
 }
 
 @test "the server can be started again at once" {
@@ -177,8 +178,10 @@ load helpers
     settle
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
     limit "$PID" --nofile="$(free_descriptor "$PID"):"
+    # The accept() that waits already has its descriptor; it is the next one that fails.
+    client -t 2 send $'GET / HTTP/1.0\r\n\r\n' read >/dev/null || true
     hold send $'GET / HTTP/1.0\r\n\r\n'
-    sleep 0.5 # so that accept() has failed
+    sleep 0.5
     ticks=$(cpu_ticks)
     sleep 1
     ticks=$(($(cpu_ticks) - ticks))

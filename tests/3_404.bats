@@ -7,7 +7,7 @@ load helpers
 expect_page() {
     [[ $(field Content-Type | tr -d ' "' | tr '[:upper:]' '[:lower:]') == "text/html;charset=utf-8" ]] ||
         explain "Content-Type: text/html; charset=utf-8" "the page has Chinese characters; here: $(field Content-Type)" || return 1
-    body | grep -qi "<.*$STATUS" || explain "a small HTML page that names the status $STATUS" "tell the reader why"
+    body | grep -q '<' || explain "a small HTML page" "tell the reader why"
 }
 
 @test "a missing page gets 404, and a page that says so in two languages" {
@@ -49,9 +49,9 @@ TYPES
 @test "HEAD gets the head of GET, and no body" {
     for target in / "/$NAME.bin" "/$(random_name)" "/$NAME"; do
         get "$target"
-        sed '/^\r$/q' "$ANSWER" >"$JOB/expected"
+        sed '/^\r$/q; /^Date:/d' "$ANSWER" >"$JOB/expected"
         ask HEAD "$target"
-        cmp -s "$JOB/expected" "$ANSWER" || explain "$(cat "$JOB/expected")" "the same head, to the byte, and no body" || return 1
+        cmp -s "$JOB/expected" <(sed '/^Date:/d' "$ANSWER") || explain "$(cat "$JOB/expected")" "the same head, to the byte, and no body" || return 1
     done
 }
 
@@ -60,7 +60,7 @@ TYPES
     for target in "/$NAME" "/$NAME/deep" "/$NAME/a%20b"; do
         get "$target"
         expect_status 301 "relative links in the folder's page only work below /folder/" || return 1
-        [[ $(field Location) =~ ^(http://test)?"$target/"$ ]] ||
+        [[ $(field Location) =~ ^(http://[^/]+)?"$target/"$ ]] ||
             explain "Location: $target/" "the same path, encoded, with a slash; here: $(field Location)" || return 1
         expect_page || return 1
     done
@@ -123,7 +123,9 @@ TYPES
 
 @test "out of descriptors for the file, the answer is 503" {
     limit_all() { # to what is open already, in the process that has the client
-        for process in "$PID" $(children); do limit "$process" --nofile="${1:-$(free_descriptor "$process")}:"; done
+        for process in "$PID" $(children); do # a child may end in between
+            limit "$process" --nofile="${1:-$(free_descriptor "$process")}:" 2>/dev/null || true
+        done
     }
     limit_of_all() { for process in "$PID" $(children); do free_descriptor "$process"; done; }
     settle
@@ -189,7 +191,7 @@ TYPES
     for target in / "/$(random_name)"; do
         get "$target"
         head=$(sed '/^\r$/q' "$ANSWER" | tr -d '\r')
-        [[ $(head -n 1 <<<"$head") =~ ^HTTP/1\.1\ [0-9]{3}\ [A-Z] ]] || explain "HTTP/1.1 404 Not Found" "version, status, reason" || return 1
+        [[ $(head -n 1 <<<"$head") =~ ^HTTP/1\.[01]\ [0-9]{3}\ [A-Z] ]] || explain "HTTP/1.1 404 Not Found" "version, status, reason" || return 1
         ! tail -n +2 <<<"$head" | grep -qvE '^[A-Za-z-]+: .*[^ ]$' || explain "fields: a name, a colon, a value" "$head" || return 1
         [[ $(sed '/^\r$/q' "$ANSWER" | grep -c $'\r$') == $(sed '/^\r$/q' "$ANSWER" | wc -l) ]] || explain "lines that end in CR LF" ""
     done

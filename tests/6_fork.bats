@@ -29,7 +29,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     wait_until "10 connections, so 10 children; here are $(count_children)" ten || return 1
     release
     none() { (($(count_children) <= before)); }
-    wait_until "the clients have left; children that remain (Z is a zombie): $(ps -o pid,stat --ppid "$PID")" none
+    wait_until "the clients have left; children that remain (Z is a zombie): $(ps -o pid,stat --sid "$(<"$JOB/group")")" none
 }
 
 # bats test_tags=until:6
@@ -38,7 +38,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     before=$(count_children)
     client -r 50 send "$request" read >/dev/null
     gone() { (($(count_children) <= before)); }
-    wait_until "50 requests, and 50 children that end; a child that runs on into the accept loop never does, and one that nobody waits for is a zombie: $(ps -o pid,stat --ppid "$PID")" gone
+    wait_until "50 requests, and 50 children that end; a child that runs on into the accept loop never does, and one that nobody waits for is a zombie: $(ps -o pid,stat --sid "$(<"$JOB/group")")" gone
 }
 
 # bats test_tags=until:6
@@ -61,8 +61,9 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     child() { (($(count_children) > before)); }
     wait_until "a child serves the client" child
     kill -KILL "$PID"
-    free() { ! listens "$PORT"; }
-    wait_until "the parent is gone, a child still serves: it must have closed the listener, or the port stays taken" free
+    wait_until "the parent ends" eval "! alive $PID"
+    ! listens "$PORT" || explain "nobody on port $PORT, when the parent is gone and a child still serves" \
+        "fork() gave the child a copy of the listening socket: it must close it, or the port stays taken" || return 1
     launch || return 1
     release
     expect_service "the server can be started again while an old child still runs"

@@ -182,8 +182,8 @@ static int play(int *server, char **word, double start)
     if (strcmp(action, "close") == 0) return end(server, false), 1;
     if (strcmp(action, "reset") == 0) return end(server, true), 1;
     if (strcmp(action, "repeat") == 0) {
-        for (long i = atol(first); i > 0 && send_bytes(*server, second, strlen(second));)
-            i--;
+        for (long i = atol(first); i > 0; i--)
+            if (!send_bytes(*server, second, strlen(second))) return fail(RESET, "send"), 3;
         return 3;
     }
     if (strcmp(action, "silence") == 0) {

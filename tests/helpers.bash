@@ -265,7 +265,8 @@ get_without_processes() {
     limit "$PID" --nproc="$soft:"
 }
 
-children() { cat "/proc/$PID/task/"*/children 2>/dev/null | tr -s ' ' '\n' || true; }
+# The processes that the server has started, and those that they have.
+children() { pgrep --session "$(<"$JOB/group")" | grep -vx "$PID" || true; }
 count_children() { children | wc -w; }
 count_threads() { count_entries "/proc/$PID/task"; }
 count_descriptors() { count_entries "/proc/$PID/fd"; }

@@ -1,0 +1,5 @@
+/* Forgets a semicolon. */
+int main(void)
+{
+    return 0
+}
