@@ -48,6 +48,10 @@ test-sanitize: build/client
 test-grader:
 	@bats tests/grade.bats
 
+# What each step buys, measured, in build/bench/index.html.
+bench: all build/client
+	@tests/bench/run
+
 fuzz:
 	@tests/fuzz
 
@@ -85,6 +89,7 @@ help:
 	@echo "make diffs         the size of every step, and its limit"
 	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make test-grader   test the grader, with homeworks that attack it"
+	@echo "make bench         measure what each step buys; QUICK=1 for a rough measure"
 	@echo "make fuzz          feed stages 3 and 9 with random requests, for 60 seconds"
 	@echo "make grade STAGE=6 DIR=homework       grade a homework (FORMAT=tap, junit, json or gradescope)"
 	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
@@ -93,6 +98,6 @@ help:
 	@echo "make mistake M=6-child-keeps-looping  build one, to hunt it"
 	@echo "make clean         remove what was built"
 
-.PHONY: all test test-sanitize test-grader fuzz diffs grade grade-all gradescope mistakes mistake clean help \
+.PHONY: all test test-sanitize test-grader bench fuzz diffs grade grade-all gradescope mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER
