@@ -435,7 +435,7 @@ static int fail(const char *what)
 /* Starts to listen. Returns 0, or the exit status after saying what failed. */
 static int server_init(struct server *server, struct sockaddr_in address)
 {
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a line is seen at once, in a pipe too */
+    setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* the lines of a round are written together */
     signal(SIGPIPE, SIG_IGN);              /* to send to a closed socket is an error, no more */
     if (access("html/", X_OK) < 0)
         return fail("html/ (start the server in the folder that holds html/)");
@@ -463,6 +463,7 @@ static int server_init(struct server *server, struct sockaddr_in address)
 static void server_run(struct server *server)
 {
     for (;;) {
+        fflush(stdout);
         accept_client(server);
         for (int i = 0; i < server->end; i++)
             if (server->clients[i].state != FREE) serve_client(&server->clients[i]);

@@ -452,7 +452,7 @@ static int fail(const char *what)
 /* Starts to listen. Returns 0, or the exit status after saying what failed. */
 static int server_init(struct server *server, struct sockaddr_in address)
 {
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a line is seen at once, in a pipe too */
+    setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* the lines of a round are written together */
     signal(SIGPIPE, SIG_IGN);              /* to send to a closed socket is an error, no more */
     if (access("html/", X_OK) < 0)
         return fail("html/ (start the server in the folder that holds html/)");
@@ -508,6 +508,7 @@ static void server_run(struct server *server)
 {
     struct epoll_event events[MAX_EVENTS];
     for (long long next_look = 0;;) {
+        fflush(stdout);
         bool idle = server->end == 0 && server->pause_until == 0;
         /* fails only when a signal interrupts it: then there is no event */
         int count = epoll_wait(server->epoll, events, MAX_EVENTS, idle ? -1 : PAUSE);

@@ -31,7 +31,7 @@ tests_of() { # STAGE
     run --separate-stderr tests/grade-all -j 2 -o "$GRADES" 6 tests/homework
     echo "$output" "$stderr"
     ((status == 0))
-    diff tests/homework.csv "$GRADES/grades.csv" || { cat "$GRADES"/right-*.txt && return 1; }
+    diff tests/homework.csv <(cut -d, -f1,2 "$GRADES/grades.csv") || { cat "$GRADES"/right-*.txt && return 1; }
 }
 
 @test "a homework with a report is not graded again, unless it has changed" {
