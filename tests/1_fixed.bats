@@ -107,6 +107,9 @@ load helpers
     client -r 20 send "$request" reset
     client -r 20 send "$request$request" wait 2 reset
     client -r 20 send "$request" shutdown reset
+    hold # so that the next ones are gone before a server with one process looks at them
+    client -n 3 send "$request" shutdown reset
+    release
     expect_service "send() or recv() to such a client fails, and the server goes on (SIGPIPE, ECONNRESET)"
 }
 
