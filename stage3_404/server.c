@@ -222,13 +222,11 @@ static void write_head(struct response *response, const struct request *request,
                        const char *path)
 {
     const struct outcome *outcome = outcomes;
-    const char *type = "text/html; charset=utf-8", *fields = "";
+    const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8", *fields = "";
     char page[512] = "", location[MAX_HEAD + 32];
     while (outcome->error != error && outcome->error != -1)
         outcome++;
-    if (error == 0)
-        type = content_type(path);
-    else
+    if (error != 0)
         snprintf(page, sizeof page, "<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n",
                  outcome->status, outcome->status, outcome->explanation);
     if (error == EISDIR) {
@@ -240,14 +238,15 @@ static void write_head(struct response *response, const struct request *request,
     response->status = atoi(outcome->status);
     response->length =
         (size_t)snprintf(response->head, sizeof response->head,
-                         "HTTP/1.1 %s\r\nContent-Type: %s\r\n%sConnection: close\r\n\r\n%s",
+                         "HTTP/1.1 %s\r\nContent-Type: %s\r\n%s"
+                         "Connection: close\r\n\r\n%s",
                          outcome->status, type, fields, request->head_only ? "" : page);
 }
 
 /* The text of a request in; the head of an answer, and an open file or none, out. */
 static void answer(const char *text, size_t length, struct response *response)
 {
-    struct request request = {NULL, false};
+    struct request request = {0};
     char path[MAX_PATH];
     struct stat about = {0};
     int error = read_request(text, &request);

@@ -85,9 +85,9 @@ struct request {
 struct response {
     int status;
     int file;
-    off_t left; /* bytes of the file that are not sent yet */
+    size_t length;
+    size_t sent, size; /* bytes that are sent; bytes of the file, which follow the head */
     bool keep;
-    size_t sent, length;
     char head[MAX_HEAD + 1024]; /* and behind it, the page of a refusal */
 };
 
@@ -281,13 +281,11 @@ static void write_head(struct response *response, const struct request *request,
                        const char *path)
 {
     const struct outcome *outcome = outcomes;
-    const char *type = "text/html; charset=utf-8", *fields = "";
+    const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8", *fields = "";
     char page[512] = "", location[MAX_HEAD + 32];
     while (outcome->error != error && outcome->error != -1)
         outcome++;
-    if (error == 0)
-        type = content_type(path);
-    else
+    if (error != 0)
         snprintf(page, sizeof page, "<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n",
                  outcome->status, outcome->status, outcome->explanation);
     if (error == EISDIR) {
@@ -299,17 +297,18 @@ static void write_head(struct response *response, const struct request *request,
     response->status = atoi(outcome->status);
     response->keep = request->keep && error != EINVAL;
     response->sent = 0;
-    response->length = (size_t)snprintf(
-        response->head, sizeof response->head,
-        "HTTP/1.1 %s\r\nContent-Type: %s\r\n%sContent-Length: %lld\r\nConnection: %s\r\n\r\n%s",
-        outcome->status, type, fields, (long long)response->left + (long long)strlen(page),
-        response->keep ? "keep-alive" : "close", request->head_only ? "" : page);
+    response->length =
+        (size_t)snprintf(response->head, sizeof response->head,
+                         "HTTP/1.1 %s\r\nContent-Type: %s\r\n%s"
+                         "Content-Length: %zu\r\nConnection: %s\r\n\r\n%s",
+                         outcome->status, type, fields, response->size + strlen(page),
+                         response->keep ? "keep-alive" : "close", request->head_only ? "" : page);
 }
 
 /* The text of a request in; the head of an answer, and an open file or none, out. */
 static void answer(const char *text, size_t length, struct response *response)
 {
-    struct request request = {NULL, false, false};
+    struct request request = {0};
     char path[MAX_PATH];
     struct stat about = {0};
     int error = read_request(text, &request);
@@ -319,12 +318,18 @@ static void answer(const char *text, size_t length, struct response *response)
     if (error == 0 && response->file < 0) error = errno;
     if (error == EISDIR && strcmp(strrchr(path, '/'), "/index.html") == 0)
         error = ENOENT; /* a folder of this name is no page: one slash more would not help */
-    response->left = error == 0 ? about.st_size : 0;
+    response->size = error == 0 ? (size_t)about.st_size : 0;
     write_head(response, &request, error, path);
+    if (request.head_only) response->size = 0;
+    size_t size = response->size; /* a small file costs less as a part of the head */
+    if (size > 0 && size <= sizeof response->head - response->length &&
+        pread(response->file, response->head + response->length, size, 0) == (ssize_t)size) {
+        response->length += size;
+        response->size = 0;
+    }
     if (response->file >= 0 && request.head_only) {
         close(response->file);
         response->file = -1;
-        response->left = 0;
     }
 }
 
@@ -375,20 +380,18 @@ static enum progress end_answer(struct client *client)
 static enum progress send_answer(struct client *client, size_t *turn)
 {
     struct response *response = &client->exchange->response;
-    size_t head = response->length - response->sent, left = (size_t)response->left;
-    ssize_t count;
-    if (head > 0) /* MSG_MORE: the head waits for its file, and they leave together */
-        count = send(client->socket, response->head + response->sent, head < *turn ? head : *turn,
-                     left > 0 ? MSG_MORE : 0);
-    else
-        count = sendfile(client->socket, response->file, NULL, left < *turn ? left : *turn);
+    bool head = response->sent < response->length;
+    size_t left = response->length + (head ? 0 : response->size) - response->sent;
+    size_t most = left < *turn ? left : *turn;
+    int more = response->size > 0 ? MSG_MORE : 0; /* the head waits for its file */
+    ssize_t count = head ? send(client->socket, response->head + response->sent, most, more)
+                         : sendfile(client->socket, response->file, NULL, most);
     if (count <= 0) /* 0: the file has become shorter than its head says */
         return count < 0 && try_again() ? BLOCKED : OVER;
     client->deadline = now() + PATIENCE;
     *turn -= (size_t)count;
-    response->sent += head > 0 ? (size_t)count : 0;
-    response->left -= head > 0 ? 0 : count;
-    return response->sent < response->length || response->left > 0 ? DONE : end_answer(client);
+    response->sent += (size_t)count;
+    return response->sent < response->length + response->size ? DONE : end_answer(client);
 }
 
 /* Has the kernel report an event of a socket. False, and errno, if it cannot. */
@@ -490,13 +493,10 @@ static int server_init(struct server *server, struct sockaddr_in address)
 /* Once a second: drops the clients whose time is up, and ends the pause of accept(). */
 static void look_at_clock(struct server *server)
 {
-    int end = 0;
     for (int i = 0; i < server->end; i++) {
         struct client *client = &server->clients[i];
         if (client->state != FREE && now() >= client->deadline) serve_client(server, client);
-        if (client->state != FREE) end = i + 1;
     }
-    server->end = end;
     if (now() >= server->pause_until && server->pause_until > 0) {
         server->pause_until = 0;
         watch(server, EPOLL_CTL_MOD, server->listener, EPOLLIN);
@@ -509,9 +509,8 @@ static void server_run(struct server *server)
     struct epoll_event events[MAX_EVENTS];
     for (long long next_look = 0;;) {
         fflush(stdout);
-        bool idle = server->end == 0 && server->pause_until == 0;
         /* fails only when a signal interrupts it: then there is no event */
-        int count = epoll_wait(server->epoll, events, MAX_EVENTS, idle ? -1 : PAUSE);
+        int count = epoll_wait(server->epoll, events, MAX_EVENTS, PAUSE);
         for (int i = 0; i < count; i++)
             if (events[i].data.fd == server->listener)
                 accept_client(server);
