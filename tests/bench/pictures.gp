@@ -12,7 +12,7 @@ set tics nomirror
 set grid ytics lc rgb "#cccccc" dt 1 lw 0.5
 set key outside top center horizontal Left reverse samplen 3
 set bars 0.7
-set format y "%.6g"
+set format y "%.7g"
 set offsets graph 0.03, graph 0.03, 0, 0
 
 # Colours of different darkness, and for each server its own dashes and its own mark.
