@@ -223,8 +223,12 @@ read_status() { # STATUS from $ANSWER
 field() { # NAME
     sed -n '/^\r$/q; s/\r$//; p' "$ANSWER" | sed -n "s/^$1:[[:space:]]*//Ip"
 }
-body() {
-    sed '1,/^\r$/d' "$ANSWER"
+body() { # a body in chunks is put together (RFC 9112, section 7.1)
+    if [[ $(field Transfer-Encoding) == chunked ]]; then
+        sed '1,/^\r$/d' "$ANSWER" | perl -0777 -ne 'while (s/^([0-9a-f]+).*\n//i && hex $1) { print substr($_, 0, hex $1, ""); s/^\r?\n// }'
+    else
+        sed '1,/^\r$/d' "$ANSWER"
+    fi
 }
 
 expect_status() { # STATUS HINT
