@@ -46,7 +46,7 @@ test-sanitize: build/client
 
 # The grader itself, with homeworks that attack it.
 test-grader:
-	@bats tests/grade.bats
+	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/grade.bats
 
 # What each step buys, measured, in build/bench/index.html.
 bench: all build/client

@@ -79,7 +79,7 @@ struct response {
     int status;
     int file;
     size_t length;
-    char head[MAX_HEAD + 1024]; /* and behind it, the page of a refusal */
+    char head[MAX_HEAD + 1024]; /* and what is sent with it, such as the page of a refusal */
 };
 
 /* The server: what its functions share. */
@@ -382,7 +382,7 @@ static void serve_in_child(struct server *server, int client)
         handle_client(client);   /* closes the child's copy of the socket */
         exit(0);
     }
-    close(client); /* the parent's copy: the connection ends when no copy is open */
+    close(client); /* the parent's copy: or it would have one more open with every client */
 }
 
 /* Serves one client after another, for ever. */

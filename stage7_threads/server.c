@@ -81,7 +81,7 @@ struct response {
     int status;
     int file;
     size_t length;
-    char head[MAX_HEAD + 1024]; /* and behind it, the page of a refusal */
+    char head[MAX_HEAD + 1024]; /* and what is sent with it, such as the page of a refusal */
 };
 
 /* The server: what its functions share. */

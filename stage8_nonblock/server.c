@@ -85,7 +85,7 @@ struct response {
     size_t length;
     size_t sent, size; /* bytes that are sent; bytes of the file, which follow the head */
     bool keep;
-    char head[MAX_HEAD + 1024]; /* and behind it, the page of a refusal */
+    char head[MAX_HEAD + 1024]; /* and what is sent with it, such as the page of a refusal */
 };
 
 /* What came from a client, maybe several requests, and the answer to the first of them. */
@@ -105,7 +105,7 @@ struct client {
 
 /* The server: what its functions share. */
 struct server {
-    int listener, end;              /* end: behind the last client in the table */
+    int listener, end;              /* end: behind the highest entry that was used */
     long long pause_until;          /* when to accept() again after running out */
     struct client clients[CLIENTS]; /* by the number of the socket */
 };
@@ -466,7 +466,7 @@ static int server_init(struct server *server, struct sockaddr_in address)
 static void server_run(struct server *server)
 {
     for (;;) {
-        fflush(stdout);
+        fflush(stdout); /* fails if nobody can read the log: that is no reason to stop */
         accept_client(server);
         for (int i = 0; i < server->end; i++)
             if (server->clients[i].state != FREE) serve_client(&server->clients[i]);

@@ -32,7 +32,7 @@ enum {
     TURN = 262144,   /* bytes that one client may take before the next has its turn */
     PATIENCE = 5000, /* milliseconds that a client may keep us waiting */
     MAX_EVENTS = 64, /* clients that the kernel names at a time */
-    PAUSE = 1000,    /* milliseconds without accept() when descriptors have run out */
+    PAUSE = 1000, /* milliseconds between looks at the clock, and without accept() after EMFILE */
 };
 
 /* The characters of a token, such as a method (RFC 9110, section 5.6.2). */
@@ -88,7 +88,7 @@ struct response {
     size_t length;
     size_t sent, size; /* bytes that are sent; bytes of the file, which follow the head */
     bool keep;
-    char head[MAX_HEAD + 1024]; /* and behind it, the page of a refusal */
+    char head[MAX_HEAD + 1024]; /* and what is sent with it, such as the page of a refusal */
 };
 
 /* What came from a client, maybe several requests, and the answer to the first of them. */
@@ -109,7 +109,7 @@ struct client {
 
 /* The server: what its functions share. */
 struct server {
-    int epoll, listener, end;       /* end: behind the last client in the table */
+    int epoll, listener, end;       /* end: behind the highest entry that was used */
     long long pause_until;          /* when to accept() again after running out */
     struct client clients[CLIENTS]; /* by the number of the socket */
 };
@@ -441,7 +441,7 @@ static void accept_client(struct server *server)
     } else if (!try_again() && errno != ECONNABORTED) {
         perror("accept");
         server->pause_until = now() + PAUSE;
-        watch(server, EPOLL_CTL_MOD, server->listener, 0);
+        watch(server, EPOLL_CTL_MOD, server->listener, 0); /* cannot fail: it is registered */
     }
 }
 
@@ -508,9 +508,10 @@ static void server_run(struct server *server)
 {
     struct epoll_event events[MAX_EVENTS];
     for (long long next_look = 0;;) {
-        fflush(stdout);
+        fflush(stdout); /* fails if nobody can read the log: that is no reason to stop */
+        long long left = next_look - now();
         /* fails only when a signal interrupts it: then there is no event */
-        int count = epoll_wait(server->epoll, events, MAX_EVENTS, PAUSE);
+        int count = epoll_wait(server->epoll, events, MAX_EVENTS, left > 0 ? (int)left : 0);
         for (int i = 0; i < count; i++)
             if (events[i].data.fd == server->listener)
                 accept_client(server);
