@@ -68,14 +68,19 @@ static bool has_control(const char *text, size_t length)
 /* Checks the lines of an answer's head. Returns the length of the head. */
 static size_t check_head(const struct response *response)
 {
-    const char *head = response->head, *line = head, *end;
+    static char head[sizeof response->head + 1]; /* what is sent, with a zero byte behind it */
+    const char *line = head, *end;
     char status[32];
     int lines = 0, code = response->status;
+    require(response->length < sizeof head, "the answer fits in its place");
+    memcpy(head, response->head, response->length);
+    head[response->length] = '\0';
     snprintf(status, sizeof status, "HTTP/1.1 %d ", code);
     require(strncmp(head, status, strlen(status)) == 0, "the answer begins with its status");
     require(strstr(" 200 301 400 403 404 405 431 503 505 ", status + 8),
             "the status is one of ours");
-    require(strlen(head) == response->length, "the answer has the length that it says");
+    require(response->file >= 0 || strcmp(head, response->head) == 0,
+            "the answer has the length that it says");
     for (;; line = end + 2, lines++) {
         for (end = line; (unsigned char)*end >= ' ' && *end != 127; end++)
             continue;
@@ -92,23 +97,30 @@ static size_t check_head(const struct response *response)
     return (size_t)(end + 2 - head);
 }
 
-/* Checks the body: the bytes of a page, or an open file. */
+/* Checks the body: the bytes of a page, or an open file, which may begin behind the head. */
 static void check_body(const char *text, const struct response *response, size_t page)
 {
     struct stat about = {0};
-    char place[MAX_PATH];
+    char place[MAX_PATH], start[sizeof response->head];
     bool get = strncmp(text, "GET ", 4) == 0, head_only = strncmp(text, "HEAD ", 5) == 0;
     require((response->file >= 0) == (get && response->status == 200), "a file is open: GET, 200");
-    require((page == 0) == (head_only || response->status == 200), "a refusal has a page");
+    require(response->file >= 0 ? STAGE >= 8 || page == 0
+                                : (page > 0) == (!head_only && response->status != 200),
+            "a refusal has a page, and an answer to HEAD has not");
     if (response->file >= 0) {
         find(response->file, place);
         require(strncmp(place, html, strlen(html)) == 0, "the file is in html/");
         require(fstat(response->file, &about) == 0 && S_ISREG(about.st_mode), "it is a file");
+        require(pread(response->file, start, page, 0) == (ssize_t)page &&
+                    memcmp(start, response->head + response->length - page, page) == 0,
+                "what is sent with the head is the start of the file");
     }
 #if STAGE >= 8
     long long length = atoll(strstr(response->head, "\r\nContent-Length: ") + 18);
-    require(head_only || length == (long long)page + about.st_size, "Content-Length is right");
-    require(response->left == about.st_size, "all of the file will be sent");
+    require(head_only || length == (long long)(page + response->size), "Content-Length is right");
+    require(response->file < 0 || length == about.st_size, "all of the file will be sent");
+    require(response->file >= 0 || response->size == 0, "no more than the page will be sent");
+    require(response->sent == 0, "nothing is sent yet");
 #endif
 }
 
@@ -174,7 +186,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t end = whole_head(text, size);
     if (end == 0 || end == size) return 0;
     check(text, end, &alone);
-    require(strcmp(response.head, alone.head) == 0, "what follows a request changes nothing");
+    require(response.length == alone.length && memcmp(response.head, alone.head, alone.length) == 0,
+            "what follows a request changes nothing");
     return 0;
 }
 
