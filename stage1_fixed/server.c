@@ -101,7 +101,7 @@ static bool send_all(int client, const char *bytes, size_t length)
     return true;
 }
 
-/* Answers a request. False when the client did not get the whole answer. */
+/* Answers a request. False when the client did not get it all. */
 static bool respond(int client, const char *text, size_t length)
 {
     log_request(text, length, 200);

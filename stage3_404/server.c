@@ -254,8 +254,8 @@ static void answer(const char *text, size_t length, struct response *response)
     if (error == 0) error = make_path(request.target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
-    if (error == EISDIR && strcmp(strrchr(path, '/'), "/index.html") == 0)
-        error = ENOENT; /* a folder of this name is no page: one slash more would not help */
+    if (error == EISDIR && request.target[strcspn(request.target, "? ") - 1] == '/')
+        error = ENOENT; /* its index.html is a folder: one slash more would not help */
     write_head(response, &request, error, path);
     if (response->file >= 0 && request.head_only) {
         close(response->file);

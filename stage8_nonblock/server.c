@@ -312,8 +312,8 @@ static void answer(const char *text, size_t length, struct response *response)
     if (error == 0) error = make_path(request.target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
-    if (error == EISDIR && strcmp(strrchr(path, '/'), "/index.html") == 0)
-        error = ENOENT; /* a folder of this name is no page: one slash more would not help */
+    if (error == EISDIR && request.target[strcspn(request.target, "? ") - 1] == '/')
+        error = ENOENT; /* its index.html is a folder: one slash more would not help */
     response->size = error == 0 ? (size_t)about.st_size : 0;
     write_head(response, &request, error, path);
     if (request.head_only) response->size = 0;
@@ -492,7 +492,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s PORT [ADDRESS]    for instance: %s 8888\n", argv[0], argv[0]);
         return 2;
     }
-    static struct server server; /* too large for the stack */
+    static struct server server; /* starts as zeros: every entry of the table is FREE */
     int status = server_init(&server, address);
     if (status == 0) server_run(&server);
     return status;
