@@ -134,14 +134,12 @@ load helpers
 }
 
 @test "a client that says nothing is dropped after 5 seconds" {
-    ms=$(client closed)
-    ((ms >= 4500 && ms < 20000)) || explain "the connection closed after 5 s" "it took $ms ms"
+    expect_drop "$(client closed)" "no recv() may wait for ever"
 }
 
 @test "a client that sends its head byte by byte is dropped after 5 seconds" {
-    ms=$(client drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed)
-    ((ms >= 4500 && ms < 20000)) || explain "the connection closed after 5 s" \
-        "it took $ms ms: the head must be whole 5 s after the connection opened, not each byte 5 s after the last"
+    expect_drop "$(client drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed)" \
+        "the head must be whole 5 s after the connection opened, not each byte 5 s after the last"
 }
 
 @test "a client that does not close after its answer holds nobody up" {

@@ -79,9 +79,5 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 # bats test_tags=until:6
 @test "the log has a line for a fork that fails" {
-    settle
-    before=$(cat "$ERRORS" "$LOG" | wc -l)
-    get_without_processes
-    more() { (($(cat "$ERRORS" "$LOG" | wc -l) > before)); }
-    wait_until "say on stderr that fork() failed, and why" more
+    expect_complaint "fork()"
 }

@@ -59,11 +59,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 # bats test_tags=until:7
 @test "the log has a line for a pthread_create that fails" {
-    settle
-    before=$(cat "$ERRORS" "$LOG" | wc -l)
-    get_without_processes
-    more() { (($(cat "$ERRORS" "$LOG" | wc -l) > before)); }
-    wait_until "say on stderr that pthread_create() failed, and why" more
+    expect_complaint "pthread_create()"
 }
 
 @test "500 clients leave no thread and no memory behind" {

@@ -15,7 +15,7 @@ ticks_in_two_seconds() {
 @test "an idle server takes no CPU" {
     get /
     ticks=$(ticks_in_two_seconds)
-    ((ticks <= 2)) || explain "no CPU time" "$ticks ticks in 2 s: wait in epoll_wait(), without a timeout if nobody is there"
+    ((ticks <= 2)) || explain "no CPU time" "$ticks ticks in 2 s: wait in epoll_wait() until something happens"
 }
 
 @test "clients that are idle, or stalled at any point, take no CPU" {

@@ -38,8 +38,7 @@ tests_of() { # STAGE
     cp -R tests/homework/does-not-build tests/homework/prints-results "$BATS_TEST_TMPDIR"
     run -0 tests/grade-all -o "$BATS_TEST_TMPDIR/.grades" 6 "$BATS_TEST_TMPDIR"
     [[ ${#lines[@]} == 3 ]]
-    sleep 0.1 # so that the time of the change is another
-    touch "$BATS_TEST_TMPDIR/does-not-build/server.c"
+    touch -d '+1 minute' "$BATS_TEST_TMPDIR/does-not-build/server.c"
     run -0 tests/grade-all -o "$BATS_TEST_TMPDIR/.grades" 6 "$BATS_TEST_TMPDIR"
     echo "$output"
     [[ ${#lines[@]} == 2 && ${lines[0]} == does-not-build* ]]
@@ -65,13 +64,27 @@ tests_of() { # STAGE
 }
 
 @test "wrong arguments get one line that says what is wrong, and exit status 2" {
-    for arguments in "" "6" "0 ." "x ." "6 /nothing" "--format x 6 ." "--what 6 ." "6 . ."; do
+    for arguments in "" "6" "0 ." "x ." "6 /nothing" "--format x 6 ." "--format" "--what 6 ." "6 . ."; do
         # shellcheck disable=SC2086
         run -2 tests/grade $arguments
         [[ ${#lines[@]} == 1 && $output == tests/grade:* ]] || { echo "$arguments: $output" && return 1; }
         # shellcheck disable=SC2086
         [[ $arguments == --format* ]] || run -2 tests/grade-all $arguments
         [[ ${#lines[@]} == 1 ]] || { echo "$arguments: $output" && return 1; }
+    done
+}
+
+@test "without its tools the grader gives no grade, and says what is missing" {
+    [[ ! -e build/node_modules/bats ]] || skip "bats is here twice"
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    for tool in bats npm; do
+        printf '#!/bin/sh\necho Bats 1.2.1\n' >"$BATS_TEST_TMPDIR/bin/$tool"
+        chmod +x "$BATS_TEST_TMPDIR/bin/$tool"
+    done
+    for command in "grade 6 tests/homework/right-stdio" "grade-all -o $BATS_TEST_TMPDIR/grades 6 tests/homework"; do
+        # shellcheck disable=SC2086
+        PATH=$BATS_TEST_TMPDIR/bin:$PATH run -2 --separate-stderr tests/$command
+        [[ -z $output && $stderr == *"bats 1.8 is missing"* ]] || { echo "$command: $output$stderr" && return 1; }
     done
 }
 

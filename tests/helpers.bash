@@ -66,7 +66,6 @@ start_server() {
     elif listens 8080; then
         skip "port 8080 is taken, and this system gives us no namespaces"
     fi
-    export ASKED
     launch
 }
 
@@ -84,7 +83,6 @@ launch() {
         fi
         sleep 0.02
     done
-    export PID PORT
     echo "$PID $PORT $ASKED" >"$JOB/running"
     client -t 20 send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" 2>&1 || true
     [[ -s $JOB/first ]] || give_up "an answer to GET /" "it listens on port $PORT, and says nothing" || return 1
@@ -235,6 +233,11 @@ expect_status() { # STATUS HINT
     [[ $STATUS == "$1" ]] || explain "an answer with status $1" "$2"
 }
 
+# A client that is too slow is dropped: at once would be wrong, and much later too.
+expect_drop() { # MILLISECONDS HINT
+    (($1 >= 4500 && $1 < 20000)) || explain "the connection closed after 5 s" "it took $1 ms: $2"
+}
+
 expect_file() { # FILE HINT
     if ((STAGE >= 3)); then expect_status 200 "$2" || return 1; fi
     body | cmp -s - "$1" || explain "the bytes of ${1#"$SITE"/} ($(wc -c <"$1")) as the body" "$2; here are $(body | wc -c) bytes"
@@ -267,6 +270,16 @@ get_without_processes() {
     limit "$PID" --nproc=1:
     get /
     limit "$PID" --nproc="$soft:"
+}
+
+# A client that gets none leaves a line on stderr, or in the log.
+expect_complaint() { # CALL
+    local before
+    settle
+    before=$(cat "$ERRORS" "$LOG" | wc -l)
+    get_without_processes
+    more() { (($(cat "$ERRORS" "$LOG" | wc -l) > before)); }
+    wait_until "say on stderr that $1 failed, and why" more
 }
 
 # The processes that the server has started, and those that they have.
