@@ -69,8 +69,8 @@ load helpers
     settle
     truncate -s 1G "$HTML/huge-$NAME"
     descriptors=$(count_descriptors) children=$(count_children)
-    hold -b 4096 send "GET /huge-$NAME HTTP/1.0"$'\r\n\r\n'
     start=$SECONDS
+    hold -b 4096 send "GET /huge-$NAME HTTP/1.0"$'\r\n\r\n' answer-head
     alone() { (($(count_descriptors) <= descriptors && $(count_children) <= children)); }
     wait_until "the client reads nothing: after 5 s the server drops it, and closes the file and the socket" alone
     ((SECONDS - start >= 4 || STAGE < 6)) || explain "5 s of patience" "it took $((SECONDS - start)) s"

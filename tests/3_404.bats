@@ -131,18 +131,22 @@ TYPES
     settle
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
     descriptors=$(count_descriptors) children=$(count_children)
-    mkfifo "$JOB/rest" # the client waits here for the rest of its request
-    client send G file "$JOB/rest" read >"$ANSWER" 3>&- &
     accepted() { (($(count_descriptors) > descriptors || $(count_children) > children)); }
-    wait_until "the server accepts the client" accepted
-    before=
-    until [[ $(limit_of_all) == "$before" ]]; do before=$(limit_of_all) && sleep 0.3; done # a child closes what it does not need
-    limit_all
-    printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
-    wait $!
-    limit_all "$soft"
-    read_status
-    expect_status 503 "open() fails with EMFILE: that is not the client's fault" || return 1
+    steady() { local before && before=$(limit_of_all) && sleep 0.3 && [[ $(limit_of_all) == "$before" ]]; }
+    mkfifo "$JOB/rest" # the client waits here for the rest of its request
+    starve() {
+        client send G file "$JOB/rest" read >"$ANSWER" 3>&- &
+        wait_until "the server accepts the client" accepted || true
+        wait_until "a child closes what it does not need" steady || true
+        limit_all
+        printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
+        local result=0 && wait $! || result=$?
+        limit_all "$soft"
+        ((result == 0)) || explain "the answer, and then the end" "the client exits with $result (3: reset)" || return 1
+        read_status
+        expect_status 503 "open() fails with EMFILE: that is not the client's fault"
+    }
+    in_time starve || return 1
     expect_page || return 1
     expect_service "with descriptors again, all is well"
 }

@@ -24,9 +24,9 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 @test "each client has a process of its own, as long as it is connected" {
     settle
     before=$(count_children)
-    hold -n 10
     ten() { (($(count_children) == before + 10)); }
-    wait_until "10 connections, so 10 children; here are $(count_children)" ten || return 1
+    connect_ten() { hold -n 10 && wait_until "10 connections, so 10 children; here are $(count_children)" ten; }
+    in_time connect_ten || return 1
     release
     none() { (($(count_children) <= before)); }
     wait_until "the clients have left; children that remain (Z is a zombie): $(ps -o pid,stat --sid "$(<"$JOB/group")")" none
@@ -45,9 +45,12 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 @test "the parent closes its copy of each client's socket" {
     settle
     before=$(count_descriptors) children=$(count_children)
-    hold -n 10
     same() { (($(count_descriptors) <= before && $(count_children) >= children + 10)); }
-    wait_until "10 connections, of which the parent keeps none: fork() has given the child a copy, so both close" same
+    connect_ten() {
+        hold -n 10
+        wait_until "10 connections, of which the parent keeps none: fork() has given the child a copy, so both close" same
+    }
+    in_time connect_ten || return 1
     release
     get /
     expect_status 200 "the connection ends when its last copy is closed"
@@ -57,9 +60,9 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 @test "a child does not keep the listening socket" {
     settle
     before=$(count_children)
-    hold send "GET / HT"
     child() { (($(count_children) > before)); }
-    wait_until "a child serves the client" child
+    connect() { hold send "GET / HT" && wait_until "a child serves the client" child; }
+    in_time connect || return 1
     kill -KILL "$PID"
     wait_until "the parent ends" eval "! alive $PID"
     ! listens "$PORT" || explain "nobody on port $PORT, when the parent is gone and a child still serves" \

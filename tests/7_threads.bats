@@ -12,9 +12,9 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     steady() { (($(count_threads) == $(sleep 0.3 && count_threads))); }
     wait_until "the threads of earlier clients have ended" steady
     before=$(count_threads)
-    hold -n 10
     ten() { (($(count_threads) == before + 10 && $(count_children) <= $(<"$JOB/children"))); }
-    wait_until "10 connections, so 10 threads more, and no process" ten || return 1
+    connect_ten() { hold -n 10 && wait_until "10 connections, so 10 threads more, and no process" ten; }
+    in_time connect_ten || return 1
     release
     gone() { (($(count_threads) <= before)); }
     wait_until "the clients have left, and so have their threads" gone

@@ -207,9 +207,8 @@ static int open_connection(int port, int buffer)
     return server;
 }
 
-static void play_all(int *servers, int connections, char **words)
+static void play_all(int *servers, int connections, char **words, double start)
 {
-    double start = seconds();
     for (int taken; *words != NULL; words += taken) {
         taken = 1;
         if (strcmp(*words, "wait") == 0 && words[1] != NULL) {
@@ -251,9 +250,10 @@ int main(int argc, char **argv)
     int *servers = calloc((size_t)connections, sizeof *servers);
     if (servers == NULL) return perror("calloc"), 1;
     for (; rounds > 0; rounds--) {
+        double start = seconds();
         for (int i = 0; i < connections; i++)
             servers[i] = open_connection(atoi(argv[optind]), buffer);
-        play_all(servers, connections, argv + optind + 1);
+        play_all(servers, connections, argv + optind + 1, start);
         for (int i = 0; i < connections; i++)
             if (servers[i] >= 0) close(servers[i]);
     }
