@@ -159,11 +159,11 @@ load helpers
 @test "500 requests later, nothing has leaked" {
     close=$'Host: test\r\nConnection: close\r\n\r\n'
     requests() {
-        client -r "$1" send $'GET / HTTP/1.1\r\n'"$close" read
-        client -r "$1" send $'GET /nothing HTTP/1.1\r\n'"$close" read
-        client -r "$1" send "GET /$NAME HTTP/1.1"$'\r\n'"$close" read
-        client -r "$1" send "GET /$NAME.bin HTTP/1.1"$'\r\n'"$close" reset
-        client -r "$1" send "bad"$'\r\n'"$close" read
+        client -t 60 -r "$1" send $'GET / HTTP/1.1\r\n'"$close" read
+        client -t 60 -r "$1" send $'GET /nothing HTTP/1.1\r\n'"$close" read
+        client -t 60 -r "$1" send "GET /$NAME HTTP/1.1"$'\r\n'"$close" read
+        client -t 60 -r "$1" send "GET /$NAME.bin HTTP/1.1"$'\r\n'"$close" reset
+        client -t 60 -r "$1" send "bad"$'\r\n'"$close" read
     }
     requests 10 >/dev/null
     # The children and threads of clients that have left may take a moment to end.

@@ -13,7 +13,11 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     wait_until "the threads of earlier clients have ended" steady
     before=$(count_threads)
     ten() { (($(count_threads) == before + 10 && $(count_children) <= $(<"$JOB/children"))); }
-    connect_ten() { hold -n 10 && wait_until "10 connections, so 10 threads more, and no process" ten; }
+    connect_ten() {
+        hold -n 10 && wait_until "10 connections, so 10 threads more, and no process" ten || return 1
+        sleep 1.5
+        wait_until "10 threads, as long as the clients are connected" ten
+    }
     in_time connect_ten || return 1
     release
     gone() { (($(count_threads) <= before)); }
@@ -65,7 +69,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 @test "500 clients leave no thread and no memory behind" {
     client -r 50 send "$request" read >/dev/null
     threads=$(count_threads) memory=$(awk '/^VmSize/ {print $2}' "/proc/$PID/status")
-    client -r 500 send "$request" read >/dev/null
+    client -t 60 -r 500 send "$request" read >/dev/null
     gone() { (($(count_threads) <= threads)); }
     wait_until "threads that have ended" gone
     grown=$(($(awk '/^VmSize/ {print $2}' "/proc/$PID/status") - memory))

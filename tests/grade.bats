@@ -27,6 +27,11 @@ tests_of() { # STAGE
     done
 }
 
+@test "every test is named by a mistake that it catches" {
+    diff <(for stage in 1 2 3 4 5 6 7 8 9; do tests_of "$stage"; done | sort -u) \
+        <(sed -n 's/^Fails: //p' tests/mistakes/*.patch | sort -u) || { echo "tests on the left, names in tests/mistakes on the right" && return 1; }
+}
+
 @test "the made-up homeworks get the grades that they deserve" {
     run --separate-stderr tests/grade-all -j 2 -o "$GRADES" 6 tests/homework
     echo "$output" "$stderr"
