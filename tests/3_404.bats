@@ -139,15 +139,15 @@ TYPES
         "$CLIENT" "$PORT" send G file "$JOB/rest" read >"$ANSWER" 3>&- &
         OTHER=$!
         wait_until "the server accepts the client" accepted
-        [[ -z $(children) ]] || wait_until "a child closes what it does not need" steady
+        wait_until "a child closes what it does not need" steady
         limit_all
+        printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
+        wait "$OTHER" || explain "the answer, and then the end" "the client exits with $? (3: reset)" || return 1
+        read_status
+        expect_status 503 "open() fails with EMFILE: that is not the client's fault"
     }
-    in_time starve
-    printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
-    wait "$OTHER" || explain "the answer, and then the end" "the client exits with $? (3: reset)" || return 1
+    in_time starve || return 1
     limit_all "$soft"
-    read_status
-    expect_status 503 "open() fails with EMFILE: that is not the client's fault" || return 1
     expect_page || return 1
     expect_service "with descriptors again, all is well"
 }
