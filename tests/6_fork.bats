@@ -27,7 +27,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     ten() { (($(count_children) == before + 10)); }
     connect_ten() {
         hold -n 10 && wait_until "10 connections, so 10 children; here are $(count_children)" ten || return 1
-        sleep 1.5
+        sleep 1.5 # is it for as long as they are connected?
         wait_until "10 children, as long as the clients are connected" ten
     }
     in_time connect_ten || return 1

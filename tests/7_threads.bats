@@ -15,7 +15,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     ten() { (($(count_threads) == before + 10 && $(count_children) <= $(<"$JOB/children"))); }
     connect_ten() {
         hold -n 10 && wait_until "10 connections, so 10 threads more, and no process" ten || return 1
-        sleep 1.5
+        sleep 1.5 # a thread whose socket is closed under it lives for another second
         wait_until "10 threads, as long as the clients are connected" ten
     }
     in_time connect_ten || return 1
