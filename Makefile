@@ -3,7 +3,7 @@
 CC ?= cc
 CFLAGS ?= -O2 -g
 WARNINGS = -std=c11 -Wall -Wextra -Wpedantic -Wshadow
-# where the servers go: beside each server.c, or into a folder of their own
+# where the servers go: beside each server.c, or into a directory of their own
 OUT = .
 
 STAGES = stage1_fixed stage2_files stage3_404 stage4_struct stage5_args stage6_fork stage7_threads

@@ -1,12 +1,19 @@
 /*
  * Stage 1, fixed: a TCP server that answers every request with "hello world".
- * See it:  ./stage1_fixed/server, and in a second terminal curl -i http://127.0.0.1:8080/
+ *
+ * New:     the calls of a TCP server: socket, bind, listen, accept, recv, send, close; and the
+ *          blank line that ends the head of a request.
+ * Read:    main(), handle_client(), receive_head(), find_head_end(), send_all(). Leave the rest for
+ *          later: it writes the log, and protects the server from slow or rude clients.
+ * See it:  start ./stage1_fixed/server, and in a second terminal curl -i http://127.0.0.1:8080/
+ *          curl prints HELLO: the two lines of the head, the blank line, and the body. The server
+ *          prints a line for each request.
  * Not yet: every page is "hello world".
  */
-#define _POSIX_C_SOURCE 200809L
+#define _POSIX_C_SOURCE 200809L /* the headers declare what POSIX adds to C, too */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,164 +23,174 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Some words. The kernel is the core of the operating system: only it can use the network and the
+ * files. A program asks it with system calls, such as recv(). A system call that fails returns -1 and
+ * puts the number of the error into errno; perror() prints its text. A descriptor is the small number
+ * that stands for an open file or an open socket. A socket is one end of a connection, or the place
+ * where new connections arrive (the listener). A port is a number that says which program on a machine
+ * is meant. A request has a head, and maybe a body. The head is the request line (the method GET, the
+ * target /a.html, the version HTTP/1.1), then header fields such as Host: 127.0.0.1, each on a line of
+ * its own, then a blank line. A response looks the same, but it begins with a status line. */
+
 enum {
-    PORT = 8080,
-    BACKLOG = 4096,  /* connections that may wait for accept(); the kernel may allow fewer */
+    PORT = 8080,     /* if you change it, change the message of bind() too */
     MAX_HEAD = 8192, /* bytes in the head of a request */
     MAX_LOG = 1024,  /* bytes of a request that are logged */
-    PATIENCE = 5000, /* milliseconds that a client may keep us waiting */
+    TIMEOUT = 5000,  /* milliseconds that a client may keep us waiting */
 };
 
-/* The head of every answer, the blank line that ends it, and the page. */
+/* The response to every request: the status line, a header field, the blank line that ends the
+ * head, and then the body. Each line of a head ends with the two bytes CR LF, "\r\n" in C. */
 static const char HELLO[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello world";
 
-/* The time in milliseconds, from a clock that nobody sets. */
+/* Returns the time in milliseconds, counted from some moment in the past. Unlike the clock of
+ * time(), this one does not jump when somebody sets the date. */
 static long long now(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time); /* cannot fail: the clock exists */
-    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);             /* cannot fail: this clock always exists */
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000; /* seconds and nanoseconds */
 }
 
-/* True when a call gave up without a result, and nothing is wrong with the connection. */
-static bool try_again(void)
-{
-    return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
-}
-
-/* The length of the head at the start of text, with the blank line that ends it; 0 while that
- * line has not come. A line ends with CR LF; typed into nc, it ends with LF alone. */
-static size_t head_length(const char *text, size_t length)
+/* Looks for the blank line that ends the head of a request. Returns the length of the head with
+ * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
+ * into nc, with LF alone. So a blank line is LF LF, or LF CR LF. */
+static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
-        if (text[i] == '\n' &&
-            (text[i - 1] == '\n' || (text[i - 1] == '\r' && text[i - 2] == '\n')))
+        if (memcmp(text + i - 1, "\n\n", 2) == 0 || memcmp(text + i - 2, "\n\r\n", 3) == 0)
             return i + 1;
     return 0;
 }
 
-/* Receives a request up to its blank line, and puts a 0 behind it. Returns the bytes received, 0
- * if the client left or was too slow. Without a blank line, its head is longer than MAX_HEAD. */
-static size_t receive_head(int client, char *text)
-{
-    long long deadline = now() + PATIENCE;
-    size_t length = 0;
-    while (now() < deadline && length < MAX_HEAD && head_length(text, length) == 0) {
-        ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
-        if (count < 0 && try_again()) continue;
-        if (count <= 0) return 0;
-        length += (size_t)count;
-        text[length] = '\0';
-        size_t blank = strspn(text, "\r\n"); /* empty lines before a request are skipped */
-        length -= blank;
-        memmove(text, text + blank, length + 1);
-    }
-    return now() < deadline ? length : 0;
-}
-
-/* One line a request: its first two words. What is not printable becomes '?', so that no
- * client writes on our terminal. */
-static void log_request(const char *text, size_t length, int status)
+/* Logs a request in one line: the process id, the method, the target and the result. Some bytes
+ * make a terminal do strange things, and a client can send any: those become '?'. The loop ends
+ * because a line ends in the text, or the text has at least MAX_LOG bytes: the caller sees to that.
+ * (words has no 0 at its end: "%.*s" prints as many characters as length says.) */
+static void log_request(FILE *stream, const char *text, const char *result)
 {
     char words[MAX_LOG];
-    size_t used = 0;
-    for (int spaces = 0; used < length && used < MAX_LOG; used++) {
-        char byte = text[used];
-        if (byte == '\r' || byte == '\n' || (byte == ' ' && ++spaces == 2)) break;
-        words[used] = byte >= ' ' && byte <= '~' ? byte : '?';
+    int length = 0, spaces = 0;
+    for (; length < MAX_LOG && text[length] != '\r' && text[length] != '\n'; length++) {
+        if (text[length] == ' ') spaces++;
+        if (spaces == 2) break; /* what follows is the version */
+        words[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
     }
-    printf("[%ld] %.*s %d\n", (long)getpid(), (int)used, words, status);
+    fprintf(stream, "[%ld] %.*s %s\n", (long)getpid(), length, words, result);
 }
 
-/* Sends all of it: send() may take less than it is given. False when the client left, or took
- * nothing for too long. */
+/* Receives until the text has the whole head of a request, and maybe more, and puts a 0 at its end,
+ * so that it is a string. Returns the number of bytes in the text, or 0 if no whole head came in
+ * time. A text of MAX_HEAD bytes that still has no blank line is a head that is too long.
+ * recv() waits until something has come, and returns how many bytes that is: a part of the head, or
+ * the head and more. It returns 0 if the client has closed the connection, and -1 if it failed. */
+static size_t receive_head(int client, char *text)
+{
+    long long deadline = now() + TIMEOUT; /* for the whole head, even if it comes byte by byte */
+    size_t length = 0;
+    while (length < MAX_HEAD && find_head_end(text, length) == 0) {
+        ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
+        if (count <= 0 || now() >= deadline) return 0;
+        length += (size_t)count;
+        text[length] = '\0';
+        size_t empty = strspn(text, "\r\n"); /* empty lines before a request are skipped */
+        length -= empty;
+        memmove(text, text + empty, length + 1);
+    }
+    return length;
+}
+
+/* Sends all bytes. send() copies them into a buffer of the kernel; if that is full, it waits until
+ * the client has received some. When its time is up, it returns how many bytes it has copied, or -1
+ * if there was no room for any. Returns false if the client has left or has stopped receiving. */
 static bool send_all(int client, const char *bytes, size_t length)
 {
-    long long deadline = now() + PATIENCE;
     while (length > 0) {
         ssize_t count = send(client, bytes, length, 0);
-        if (count < 0 && try_again() && now() < deadline) continue;
         if (count < 0) return false;
         bytes += count;
         length -= (size_t)count;
-        deadline = now() + PATIENCE;
     }
     return true;
 }
 
-/* Answers a request. False when the client did not get it all. */
-static bool respond(int client, const char *text, size_t length)
+/* Makes sure that the client gets the whole response. If close() finds input that nobody has
+ * received, the kernel breaks off the connection (it sends a reset), and the client can lose what it
+ * has not read yet. So this function says with shutdown() that no more will come, and then receives
+ * and throws away, until the client closes the connection or its time is up. That is not needed if
+ * the client has sent a GET or a HEAD, which have no body, and nothing more: poll() with a time of 0
+ * says without waiting whether there is more. The text is not needed any longer, so what is received
+ * can go there. */
+static void drain(int client, char *text, size_t length)
 {
-    log_request(text, length, 200);
-    return send_all(client, HELLO, strlen(HELLO));
+    /* {.fd = client} gives the member fd its value; members that are not named become 0. */
+    struct pollfd input = {.fd = client, .events = POLLIN};
+    bool body = strncmp(text, "GET ", 4) != 0 && strncmp(text, "HEAD ", 5) != 0;
+    if (!body && length == find_head_end(text, length) && poll(&input, 1, 0) == 0) return;
+    long long deadline = now() + TIMEOUT;
+    shutdown(client, SHUT_WR); /* if it fails, the client is gone, and recv() fails too */
+    while (now() < deadline && recv(client, text, MAX_HEAD, 0) > 0)
+        continue;
 }
 
-/* Ends an answer, and throws away what the client still sends: close() with unread input would
- * reset the connection, and a reset destroys an answer on its way. */
-static void drain(int client)
-{
-    long long deadline = now() + PATIENCE;
-    char scrap[4096];
-    ssize_t count = 1;
-    shutdown(client, SHUT_WR); /* fails if the client is gone; recv() tells */
-    while (now() < deadline && (count > 0 || (count < 0 && try_again())))
-        count = recv(client, scrap, sizeof scrap, 0);
-}
-
-/* Serves one client, and closes its connection. */
+/* Serves one client, from its request to the end of the connection. */
 static void handle_client(int client)
 {
     char text[MAX_HEAD + 1];
-    /* No call waits longer than a second: then the loops above look at the clock. */
-    struct timeval second = {.tv_sec = 1};
-    if (setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) < 0 ||
-        setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) < 0)
-        perror("setsockopt");
-    else {
-        size_t length = receive_head(client, text);
-        if (length > 0 && respond(client, text, length)) drain(client);
+    /* recv() waits at most TIMEOUT, and then fails. send() waits at most 3 seconds: if there was no
+     * room for all bytes by then, it returns how many it has copied, and the next send() fails. */
+    struct timeval limit = {.tv_sec = TIMEOUT / 1000}, send_limit = {.tv_sec = 3};
+    bool limited = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
+                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof limit) == 0;
+    size_t length = limited ? receive_head(client, text) : 0;
+    if (length > 0) {
+        log_request(stdout, text, "200");
+        if (send_all(client, HELLO, strlen(HELLO))) drain(client, text, length);
     }
-    close(client); /* whatever it returns, the descriptor is free */
+    close(client); /* even if it fails, the descriptor is free */
 }
 
-/* Waits for the next client. Returns its socket, or -1. Nothing that a client does ends the
- * server; when it is out of descriptors, it waits until some are free. */
-static int accept_client(int listener)
+/* Says which call failed, and why. Returns the exit status of the program. */
+static int fail(const char *call)
 {
-    int client = accept(listener, NULL, NULL);
-    if (client < 0 && errno != EINTR && errno != ECONNABORTED) {
-        perror("accept");
-        sleep(1);
-    }
-    return client;
-}
-
-/* Says what failed, and why. Returns the exit status. */
-static int fail(const char *what)
-{
-    perror(what);
+    perror(call);
     return 1;
 }
 
 int main(void)
 {
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a line is seen at once, in a pipe too */
-    signal(SIGPIPE, SIG_IGN);              /* to send to a closed socket is an error, no more */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
+    /* With a signal the kernel tells a process that something has happened. SIGPIPE: it has sent to
+     * a client that has left. That would end the server. If it is ignored, send() just fails.
+     * (setvbuf() and signal() cannot fail with these arguments.) */
+    signal(SIGPIPE, SIG_IGN);
+    /* socket() returns a descriptor, as open() does. AF_INET and SOCK_STREAM: TCP over IPv4. */
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (listener < 0) return fail("socket");
-    /* Connections of the last run linger for a minute; the port is ours all the same. */
-    int yes = 1;
-    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0)
-        return fail("setsockopt");
+    /* When a server has ended, the kernel keeps its last connections for a minute (the state
+     * TIME_WAIT). SO_REUSEADDR lets a new server bind to the port all the same. (If setsockopt()
+     * fails, bind() may too.) */
+    int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* 127.0.0.1 can be reached from this machine alone. htons() puts the two bytes of the port into
+     * the order that the network uses. */
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    address.sin_addr.s_addr = inet_addr("127.0.0.1"); /* only this machine gets in */
+    address.sin_addr.s_addr = inet_addr("127.0.0.1");
+    /* bind() gives the socket an address of any kind, as a pointer to struct sockaddr. */
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0)
         return fail("bind 127.0.0.1:8080");
-    if (listen(listener, BACKLOG) < 0) return fail("listen");
+    /* From now on clients can connect; the kernel keeps them in a queue until accept(). */
+    if (listen(listener, SOMAXCONN) < 0) return fail("listen");
     printf("listening on http://127.0.0.1:%d/\n", PORT);
 
     for (;;) {
-        int client = accept_client(listener);
-        if (client >= 0) handle_client(client);
+        /* accept() waits for a connection, and returns a new socket for this one client. */
+        int client = accept(listener, NULL, NULL);
+        if (client < 0) {
+            perror("accept");
+            poll(NULL, 0, 100); /* 0.1 s of rest: out of descriptors, it would fail all the time */
+            continue;
+        }
+        handle_client(client);
     }
 }

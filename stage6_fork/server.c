@@ -1,13 +1,20 @@
 /*
- * Stage 6, fork: a process for each client. One that stalls holds up nobody else.
- * See it:  ./stage6_fork/server 8888    nc 127.0.0.1 8888, twice    ps -C server -o pid,ppid,stat
- * Not yet: a process is dear.
+ * Stage 6, fork: a process for each client. A client that stalls holds up nobody else.
+ *
+ * New:     fork(); the client's socket is then open in two processes, so both must close it.
+ * Read:    main(), server_run(). handle_client() is the same as before.
+ * See it:  start ./stage6_fork/server 8888, type nc 127.0.0.1 8888 in a second terminal, and in a
+ *          third one, within 5 seconds (TIMEOUT), ps -C server -o pid,ppid,stat
+ *          ps shows two processes: the server, and the child that serves nc.
+ * Not yet: a process is expensive.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _POSIX_C_SOURCE 200809L /* the headers declare what POSIX adds to C, too */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,389 +27,426 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Some words. The kernel is the core of the operating system: only it can use the network and the
+ * files. A program asks it with system calls, such as recv(). A system call that fails returns -1 and
+ * puts the number of the error into errno; perror() prints its text. A descriptor is the small number
+ * that stands for an open file or an open socket. A socket is one end of a connection, or the place
+ * where new connections arrive (the listener). A port is a number that says which program on a machine
+ * is meant. A request has a head, and maybe a body. The head is the request line (the method GET, the
+ * target /a.html, the version HTTP/1.1), then header fields such as Host: 127.0.0.1, each on a line of
+ * its own, then a blank line. A response looks the same, but it begins with a status line. */
+
 enum {
-    BACKLOG = 4096,  /* connections that may wait for accept(); the kernel may allow fewer */
     MAX_HEAD = 8192, /* bytes in the head of a request */
-    MAX_PATH = 4096, /* bytes in the name of a file */
     MAX_LOG = 1024,  /* bytes of a request that are logged */
+    TIMEOUT = 5000,  /* milliseconds that a client may keep us waiting */
     CHUNK = 32768,   /* bytes of a file that are read and sent at a time */
-    PATIENCE = 5000, /* milliseconds that a client may keep us waiting */
 };
 
 /* The characters of a token, such as a method (RFC 9110, section 5.6.2). */
 static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789"
                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/* How a request ends, by the error that stands in its way; the last row is for all others. */
+/* A row for each result of a request: the number of the error (0: none), and the status code, the
+ * reason phrase and the explanation that the client gets. The numbers are those of errno.h, because
+ * open() reports its errors in them; an error of HTTP has the number with the most similar name:
+ * EINVAL, the request line is malformed; ENOSYS, the method is not known; EMSGSIZE, the head is too
+ * long; EPROTONOSUPPORT, the version is not known.
+ * The last row is for every error without a row of
+ * its own, such as ENOENT, no such file, and EPERM, outside html/. */
 static const struct outcome {
     int error;
-    const char *status, *explanation;
+    const char *status, *reason, *explanation;
 } outcomes[] = {
-    {0, "200 OK", ""},
-    {EISDIR, "301 Moved Permanently", "The address of a folder ends with a slash."},
-    {EINVAL, "400 Bad Request", "This is not a request as the server knows them."},
-    {EACCES, "403 Forbidden", "This file may not be read."},
-    {EOPNOTSUPP, "405 Method Not Allowed", "The methods here are GET and HEAD."},
-    {EMSGSIZE, "431 Request Header Fields Too Large", "The head has more than 8 KiB."},
-    {EMFILE, "503 Service Unavailable", "The server is out of descriptors."},
-    {ENFILE, "503 Service Unavailable", "The machine is out of descriptors."},
-    {ENOMEM, "503 Service Unavailable", "The server is out of memory."},
-    {EPROTONOSUPPORT, "505 HTTP Version Not Supported", "The version here is HTTP/1.1."},
-    {-1, "404 Not Found", "There is no such page. sorry, 您访问的页面不存在"},
+    {0, "200", "OK", ""},
+    {EISDIR, "301", "Moved Permanently", "The address of a directory ends with a slash."},
+    {EINVAL, "400", "Bad Request", "Write GET /a.html HTTP/1.1 with %23 for # and %25 for %."},
+    {EACCES, "403", "Forbidden", "The server may not read this file."},
+    {ENOSYS, "405", "Method Not Allowed", "The methods of this server are GET and HEAD."},
+    {EMSGSIZE, "431", "Request Header Fields Too Large", "A head has at most 8192 bytes."},
+    {EMFILE, "503", "Service Unavailable", "The server is out of descriptors. Try again later."},
+    {ENFILE, "503", "Service Unavailable", "The system is out of descriptors. Try again later."},
+    {ENOMEM, "503", "Service Unavailable", "The system is out of memory. Try again later."},
+    {EPROTONOSUPPORT, "505", "HTTP Version Not Supported", "This server knows HTTP/1.1."},
+    {-1, "404", "Not Found", "There is no such page. sorry, 您访问的页面不存在"},
 };
 
-/* Pairs of a suffix and the Content-Type that it stands for. */
-static const char *const types[] = {
-    ".html", "text/html; charset=utf-8",
-    ".css",  "text/css; charset=utf-8",
-    ".js",   "text/javascript; charset=utf-8",
-    ".txt",  "text/plain; charset=utf-8",
-    ".json", "application/json",
-    ".svg",  "image/svg+xml",
-    ".png",  "image/png",
-    ".jpg",  "image/jpeg",
-    ".gif",  "image/gif",
-    ".webp", "image/webp",
-    ".ico",  "image/x-icon",
-    ".wasm", "application/wasm",
-    ".pdf",  "application/pdf",
-};
+/* The Content-Type for each suffix of a file's name. */
+static const char *const content_types[][2] = {{".html", "text/html; charset=utf-8"},
+                                               {".css", "text/css; charset=utf-8"},
+                                               {".js", "text/javascript; charset=utf-8"},
+                                               {".txt", "text/plain; charset=utf-8"},
+                                               {".json", "application/json"},
+                                               {".svg", "image/svg+xml"},
+                                               {".png", "image/png"},
+                                               {".jpg", "image/jpeg"},
+                                               {".gif", "image/gif"},
+                                               {".webp", "image/webp"},
+                                               {".ico", "image/x-icon"},
+                                               {".wasm", "application/wasm"},
+                                               {".pdf", "application/pdf"}};
 
-/* What we understand of a request. */
+/* What the server needs to know of a request. */
 struct request {
-    const char *target; /* in the text that came */
-    bool head_only;     /* HEAD: the answer has no body */
+    const char *target; /* a pointer into the text that was received */
+    bool head_only;     /* the method is HEAD: the response has no body */
 };
 
-/* An answer before it is sent: its head, and the open file that is its body, or -1. */
+/* A response, ready to be sent: the head is in the buffer, and the file, if there is one, is the
+ * body. */
 struct response {
-    int status;
-    int file;
-    size_t length;
-    char head[MAX_HEAD + 1024]; /* and what is sent with it, such as the page of a refusal */
+    const char *status;
+    int file;                     /* the descriptor of the open file, or -1 */
+    size_t length;                /* bytes in the buffer */
+    char buffer[MAX_HEAD + 1024]; /* the head, and also the page of an error response */
 };
 
 /* The server: what its functions share. */
 struct server {
-    int listener;
+    int listener; /* the socket that accepts connections */
 };
 
-/* The time in milliseconds, from a clock that nobody sets. */
+/* Returns the time in milliseconds, counted from some moment in the past. Unlike the clock of
+ * time(), this one does not jump when somebody sets the date. */
 static long long now(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time); /* cannot fail: the clock exists */
-    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);             /* cannot fail: this clock always exists */
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000; /* seconds and nanoseconds */
 }
 
-/* True when a call gave up without a result, and nothing is wrong with the connection. */
-static bool try_again(void)
-{
-    return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
-}
-
-/* The length of the head at the start of text, with the blank line that ends it; 0 while that
- * line has not come. A line ends with CR LF; typed into nc, it ends with LF alone. */
-static size_t head_length(const char *text, size_t length)
+/* Looks for the blank line that ends the head of a request. Returns the length of the head with
+ * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
+ * into nc, with LF alone. So a blank line is LF LF, or LF CR LF. */
+static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
-        if (text[i] == '\n' &&
-            (text[i - 1] == '\n' || (text[i - 1] == '\r' && text[i - 2] == '\n')))
+        if (memcmp(text + i - 1, "\n\n", 2) == 0 || memcmp(text + i - 2, "\n\r\n", 3) == 0)
             return i + 1;
     return 0;
 }
 
-/* Receives a request up to its blank line, and puts a 0 behind it. Returns the bytes received, 0
- * if the client left or was too slow. Without a blank line, its head is longer than MAX_HEAD. */
-static size_t receive_head(int client, char *text)
+/* Logs a request in one line: the process id, the method, the target and the result. Some bytes
+ * make a terminal do strange things, and a client can send any: those become '?'. The loop ends
+ * because a line ends in the text, or the text has at least MAX_LOG bytes: the caller sees to that.
+ * (words has no 0 at its end: "%.*s" prints as many characters as length says.) */
+static void log_request(FILE *stream, const char *text, const char *result)
 {
-    long long deadline = now() + PATIENCE;
-    size_t length = 0;
-    while (now() < deadline && length < MAX_HEAD && head_length(text, length) == 0) {
-        ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
-        if (count < 0 && try_again()) continue;
-        if (count <= 0) return 0;
-        length += (size_t)count;
-        text[length] = '\0';
-        size_t blank = strspn(text, "\r\n"); /* empty lines before a request are skipped */
-        length -= blank;
-        memmove(text, text + blank, length + 1);
+    char words[MAX_LOG];
+    int length = 0, spaces = 0;
+    for (; length < MAX_LOG && text[length] != '\r' && text[length] != '\n'; length++) {
+        if (text[length] == ' ') spaces++;
+        if (spaces == 2) break; /* what follows is the version */
+        words[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
     }
-    return now() < deadline ? length : 0;
+    fprintf(stream, "[%ld] %.*s %s\n", (long)getpid(), length, words, result);
 }
 
-/* Where a word ends: at a space or a control character, so at the end of its line too. */
+/* Returns where a word ends: at a space or a control character, so also at the end of its line,
+ * and at the 0 that ends a string. */
 static const char *word_end(const char *text)
 {
-    while ((unsigned char)*text > ' ' && *text != 127)
+    while (*text != ' ' && !iscntrl((unsigned char)*text))
         text++;
     return text;
 }
 
-/* One line a request: its first two words. What is not printable becomes '?', so that no
- * client writes on our terminal. */
-static void log_request(const char *text, size_t length, int status)
+/* Returns where the next line begins if the text is at the end of a line, otherwise NULL. */
+static const char *next_line(const char *text)
 {
-    char words[MAX_LOG];
-    size_t used = 0;
-    for (int spaces = 0; used < length && used < MAX_LOG; used++) {
-        char byte = text[used];
-        if (byte == '\r' || byte == '\n' || (byte == ' ' && ++spaces == 2)) break;
-        words[used] = byte >= ' ' && byte <= '~' ? byte : '?';
-    }
-    printf("[%ld] %.*s %d\n", (long)getpid(), (int)used, words, status);
+    if (*text == '\r') text++;
+    return *text == '\n' ? text + 1 : NULL;
 }
 
-/* Reads a request: "GET /a.html HTTP/1.1". Returns 0, or the error that it is refused for. */
+/* Reads a request line, "GET /index.html HTTP/1.1". Returns 0, or the error. */
 static int read_request(const char *line, struct request *request)
 {
-    const char *target = line + strspn(line, TOKEN);
-    request->head_only = strncmp(line, "HEAD ", 5) == 0;
-    if (target == line || *target++ != ' ') return EINVAL;
-    const char *version = word_end(target);
-    if (version == target || *version++ != ' ') return EINVAL;
-    const char *end = word_end(version);
-    if (*end != '\n' && strncmp(end, "\r\n", 2) != 0) return EINVAL;
-    if (strncmp(version, "HTTP/", 5) == 0 && version[5] >= '2' && version[5] <= '9')
-        return EPROTONOSUPPORT;
-    if (strncmp(version, "HTTP/1.", 7) != 0 || end != version + 8 || version[7] < '0' ||
-        version[7] > '9')
-        return EINVAL;
-    if (strncasecmp(target, "http://", 7) == 0) { /* as to a proxy: RFC 9112, section 3.2.2 */
+    const char *method_end = line + strspn(line, TOKEN), *target = method_end + 1;
+    if (method_end == line || *method_end != ' ') return EINVAL;
+    const char *target_end = word_end(target), *version = target_end + 1;
+    if (target_end == target || *target_end != ' ') return EINVAL;
+    if (strncmp(version, "HTTP/", 5) != 0) return EINVAL;
+    if (version[5] >= '2' && version[5] <= '9') return EPROTONOSUPPORT;
+    if (strncmp(version, "HTTP/1.", 7) != 0 || !isdigit((unsigned char)version[7])) return EINVAL;
+    if (next_line(version + 8) == NULL) return EINVAL;
+    if (memchr(target, '#', (size_t)(target_end - target)) != NULL) return EINVAL;
+    if (strncasecmp(target, "http://", 7) == 0) { /* as sent to a proxy: RFC 9112, section 3.2.2 */
         target += 7 + strcspn(target + 7, "/? ");
         if (*target != '/') target = "/";
     }
     request->target = target;
-    return request->head_only || strncmp(line, "GET ", 4) == 0 ? 0 : EOPNOTSUPP;
+    return (request->head_only || strncmp(line, "GET ", 4) == 0) ? 0 : ENOSYS;
 }
 
-/* Writes the name of the file that a target names: decoded, and without its query. Returns 0,
- * or the error if it names none. */
+/* Turns a target such as "/a%20b.html?x=1" into the name of a file, "html/a b.html". What follows the
+ * ? is the query; it is not used. Returns 0, or the number of an error (see errno.h): EINVAL, the
+ * target is malformed; ENOENT, no file can have this name; EPERM, the file would be outside html/. */
 static int make_path(const char *target, char *path)
 {
-    const char *from = target + strspn(target, "/"); /* one slash: "//a" would be a host */
-    size_t length = strlen(strcpy(path, "html/"));
-    if (from == target) return EINVAL;
-    for (; strchr("? \r\n", *from) == NULL; from++) {
-        char byte = *from;
-        if (byte == '%') {
-            char digits[3] = {from[1], from[2], '\0'};
+    const char *end = target + strcspn(target, "? \r\n");
+    if (*target != '/') return EINVAL;
+    char *to = stpcpy(path, "html"); /* stpcpy() returns the end of the copy */
+    for (; target < end; target++, to++) {
+        *to = *target;
+        if (*target == '%') { /* two hexadecimal digits follow: the value of one byte */
+            char digits[3] = {target[1], target[2], '\0'};
             if (strspn(digits, "0123456789ABCDEFabcdef") != 2) return EINVAL;
-            byte = (char)strtol(digits, NULL, 16);
-            from += 2;
+            *to = (char)strtol(digits, NULL, 16);
+            target += 2;
         }
-        if (byte == '\0' || length == MAX_PATH - sizeof "index.html") return ENOENT;
-        path[length++] = byte;
+        if (*to == '\0') return ENOENT; /* no file has a 0 byte in its name */
     }
-    strcpy(path + length, path[length - 1] == '/' ? "index.html" : "");
-    for (const char *dots = path; (dots = strstr(dots, "/..")) != NULL; dots += 3)
-        if (dots[3] == '/' || dots[3] == '\0') return ENOENT; /* ".." leads out of html/ */
+    *to = '\0';
+    for (char *dots = strstr(path, "/.."); dots != NULL; dots = strstr(dots + 3, "/.."))
+        if (dots[3] == '/' || dots[3] == '\0') return EPERM; /* ".." is the parent directory */
+    if (to[-1] == '/') strcpy(to, "index.html");             /* to[-1] is the last character */
     return 0;
 }
 
-/* Opens a file to read, and tells about it. Returns its descriptor, or -1, and errno. */
+/* Opens a regular file for reading, and puts its type and size into *about. Returns its descriptor;
+ * or -1, with the error in errno, also if it is no regular file but a directory or a device. */
 static int open_file(const char *path, struct stat *about)
 {
-    /* O_NONBLOCK: else opening a FIFO waits until somebody writes into it. */
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    /* The | sets both options. A FIFO is a special file through which processes send bytes to each
+     * other: without O_NONBLOCK, open() would wait until another process writes into it. */
+    int file = open(path, O_RDONLY | O_NONBLOCK);
+    /* If file is -1, open() has failed, and errno says why. */
     if (file < 0 || (fstat(file, about) == 0 && S_ISREG(about->st_mode))) return file;
     close(file);
     errno = S_ISDIR(about->st_mode) ? EISDIR : ENOENT;
     return -1;
 }
 
-/* The Content-Type of a file, by its suffix. */
+/* Returns the Content-Type of a file. */
 static const char *content_type(const char *path)
 {
     const char *suffix = strrchr(path, '.');
-    for (size_t i = 0; suffix != NULL && i < sizeof types / sizeof types[0]; i += 2)
-        if (strcasecmp(suffix, types[i]) == 0) return types[i + 1];
+    for (size_t i = 0; suffix != NULL && i < sizeof content_types / sizeof content_types[0]; i++)
+        if (strcasecmp(suffix, content_types[i][0]) == 0) return content_types[i][1];
     return "application/octet-stream";
 }
 
-/* Writes the head of an answer. A refusal is a page that says why; it repeats nothing of the
- * request, because that could be a script. */
+/* Writes the head of a response into its buffer, and after it the page of an error response. The
+ * page repeats nothing that the client has sent: a browser might run it as a script. */
 static void write_head(struct response *response, const struct request *request, int error,
                        const char *path)
 {
     const struct outcome *outcome = outcomes;
-    const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8", *fields = "";
-    char page[512] = "", location[MAX_HEAD + 32];
     while (outcome->error != error && outcome->error != -1)
         outcome++;
+    const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8";
+    /* All but the slashes at its beginning: "Location: //a/" would lead to another server, "a". */
+    const char *name = request->target + strspn(request->target, "/");
+    char date[32], field[MAX_HEAD + 32], page[512] = "";
+    time_t seconds = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &utc));
+    strcpy(field, error == ENOSYS ? "Allow: GET, HEAD\r\n" : "");
+    if (error == EISDIR)
+        snprintf(field, sizeof field, "Location: /%.*s/\r\n", (int)strcspn(name, "? "), name);
     if (error != 0)
-        snprintf(page, sizeof page, "<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n",
-                 outcome->status, outcome->status, outcome->explanation);
-    if (error == EISDIR) {
-        const char *from = request->target + strspn(request->target, "/");
-        snprintf(location, sizeof location, "Location: /%.*s/\r\n", (int)strcspn(from, "? "), from);
-        fields = location;
-    } else if (error == EOPNOTSUPP)
-        fields = "Allow: GET, HEAD\r\n";
-    response->status = atoi(outcome->status);
-    response->length =
-        (size_t)snprintf(response->head, sizeof response->head,
-                         "HTTP/1.1 %s\r\nContent-Type: %s\r\n%s"
-                         "Connection: close\r\n\r\n%s",
-                         outcome->status, type, fields, request->head_only ? "" : page);
+        snprintf(page, sizeof page, "<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s\n",
+                 outcome->status, outcome->reason, outcome->explanation);
+    response->status = outcome->status;
+    response->length = (size_t)snprintf(response->buffer, sizeof response->buffer,
+                                        "HTTP/1.1 %s %s\r\nDate: %s\r\nContent-Type: %s\r\n%s"
+                                        "Connection: close\r\n\r\n%s",
+                                        outcome->status, outcome->reason, date, type, field,
+                                        request->head_only ? "" : page);
 }
 
-/* The text of a request in; the head of an answer, and an open file or none, out. */
-static void answer(const char *text, size_t length, struct response *response)
+/* Closes the file of a response, if it is open. */
+static void close_file(struct response *response)
 {
-    struct request request = {0};
-    char path[MAX_PATH];
+    if (response->file >= 0) close(response->file);
+    response->file = -1;
+}
+
+/* Reads the text of a request, and builds the response: the head, and an open file or the page of
+ * an error response. */
+static void build_response(const char *text, size_t length, struct response *response)
+{
+    char path[MAX_HEAD + 32]; /* room for "html", a target, and "index.html" */
     struct stat about = {0};
-    int error = read_request(text, &request);
-    if (head_length(text, length) == 0) error = EMSGSIZE;
+    struct request request = {.target = "", .head_only = strncmp(text, "HEAD ", 5) == 0};
+    int error = find_head_end(text, length) > 0 ? read_request(text, &request) : EMSGSIZE;
     if (error == 0) error = make_path(request.target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
-    if (error == EISDIR && request.target[strcspn(request.target, "? ") - 1] == '/')
-        error = ENOENT; /* its index.html is a folder: one slash more would not help */
+    const char *target_end = request.target + strcspn(request.target, "? ");
+    if (error == EISDIR && target_end[-1] == '/') error = ENOENT; /* index.html is a directory */
     write_head(response, &request, error, path);
-    if (response->file >= 0 && request.head_only) {
-        close(response->file);
-        response->file = -1;
-    }
+    if (request.head_only) close_file(response);
 }
 
-/* Sends all of it: send() may take less than it is given. False when the client left, or took
- * nothing for too long. */
+/* Receives until the text has the whole head of a request, and maybe more, and puts a 0 at its end,
+ * so that it is a string. Returns the number of bytes in the text, or 0 if no whole head came in
+ * time. A text of MAX_HEAD bytes that still has no blank line is a head that is too long.
+ * recv() waits until something has come, and returns how many bytes that is: a part of the head, or
+ * the head and more. It returns 0 if the client has closed the connection, and -1 if it failed. */
+static size_t receive_head(int client, char *text)
+{
+    long long deadline = now() + TIMEOUT; /* for the whole head, even if it comes byte by byte */
+    size_t length = 0;
+    while (length < MAX_HEAD && find_head_end(text, length) == 0) {
+        ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
+        if (count <= 0 || now() >= deadline) return 0;
+        length += (size_t)count;
+        text[length] = '\0';
+        size_t empty = strspn(text, "\r\n"); /* empty lines before a request are skipped */
+        length -= empty;
+        memmove(text, text + empty, length + 1);
+    }
+    return length;
+}
+
+/* Sends all bytes. send() copies them into a buffer of the kernel; if that is full, it waits until
+ * the client has received some. When its time is up, it returns how many bytes it has copied, or -1
+ * if there was no room for any. Returns false if the client has left or has stopped receiving. */
 static bool send_all(int client, const char *bytes, size_t length)
 {
-    long long deadline = now() + PATIENCE;
     while (length > 0) {
         ssize_t count = send(client, bytes, length, 0);
-        if (count < 0 && try_again() && now() < deadline) continue;
         if (count < 0) return false;
         bytes += count;
         length -= (size_t)count;
-        deadline = now() + PATIENCE;
     }
     return true;
 }
 
-/* Answers a request. False when the client did not get it all. */
-static bool respond(int client, const char *text, size_t length)
+/* Sends a file, piece by piece. Returns false if not all was sent. */
+static bool send_file(int client, int file)
 {
-    struct response response;
-    answer(text, length, &response);
-    log_request(text, length, response.status);
-    bool sent = send_all(client, response.head, response.length);
     char chunk[CHUNK];
-    ssize_t count = 0;
-    while (sent && response.file >= 0 && (count = read(response.file, chunk, sizeof chunk)) > 0)
-        sent = send_all(client, chunk, (size_t)count);
-    if (response.file >= 0) close(response.file);
-    return sent && count == 0;
+    ssize_t count = read(file, chunk, sizeof chunk);
+    while (count > 0 && send_all(client, chunk, (size_t)count))
+        count = read(file, chunk, sizeof chunk);
+    return count == 0; /* the end of the file; if there is an error, count is not 0 */
 }
 
-/* Ends an answer, and throws away what the client still sends: close() with unread input would
- * reset the connection, and a reset destroys an answer on its way. */
-static void drain(int client)
+/* Makes sure that the client gets the whole response. If close() finds input that nobody has
+ * received, the kernel breaks off the connection (it sends a reset), and the client can lose what it
+ * has not read yet. So this function says with shutdown() that no more will come, and then receives
+ * and throws away, until the client closes the connection or its time is up. That is not needed if
+ * the client has sent a GET or a HEAD, which have no body, and nothing more: poll() with a time of 0
+ * says without waiting whether there is more. The text is not needed any longer, so what is received
+ * can go there. */
+static void drain(int client, char *text, size_t length)
 {
-    long long deadline = now() + PATIENCE;
-    char scrap[4096];
-    ssize_t count = 1;
-    shutdown(client, SHUT_WR); /* fails if the client is gone; recv() tells */
-    while (now() < deadline && (count > 0 || (count < 0 && try_again())))
-        count = recv(client, scrap, sizeof scrap, 0);
+    /* {.fd = client} gives the member fd its value; members that are not named become 0. */
+    struct pollfd input = {.fd = client, .events = POLLIN};
+    bool body = strncmp(text, "GET ", 4) != 0 && strncmp(text, "HEAD ", 5) != 0;
+    if (!body && length == find_head_end(text, length) && poll(&input, 1, 0) == 0) return;
+    long long deadline = now() + TIMEOUT;
+    shutdown(client, SHUT_WR); /* if it fails, the client is gone, and recv() fails too */
+    while (now() < deadline && recv(client, text, MAX_HEAD, 0) > 0)
+        continue;
 }
 
-/* Serves one client, and closes its connection. */
+/* Serves one client, from its request to the end of the connection. */
 static void handle_client(int client)
 {
     char text[MAX_HEAD + 1];
-    /* No call waits longer than a second: then the loops above look at the clock. */
-    struct timeval second = {.tv_sec = 1};
-    if (setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) < 0 ||
-        setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) < 0)
-        perror("setsockopt");
-    else {
-        size_t length = receive_head(client, text);
-        if (length > 0 && respond(client, text, length)) drain(client);
+    /* recv() waits at most TIMEOUT, and then fails. send() waits at most 3 seconds: if there was no
+     * room for all bytes by then, it returns how many it has copied, and the next send() fails. */
+    struct timeval limit = {.tv_sec = TIMEOUT / 1000}, send_limit = {.tv_sec = 3};
+    bool limited = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
+                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof limit) == 0;
+    size_t length = limited ? receive_head(client, text) : 0;
+    if (length > 0) {
+        struct response response;
+        build_response(text, length, &response);
+        log_request(stdout, text, response.status);
+        bool sent = send_all(client, response.buffer, response.length);
+        if (sent && response.file >= 0) sent = send_file(client, response.file);
+        close_file(&response);
+        if (sent) drain(client, text, length);
     }
-    close(client); /* whatever it returns, the descriptor is free */
+    close(client); /* even if it fails, the descriptor is free */
 }
 
-/* Waits for the next client. Returns its socket, or -1. Nothing that a client does ends the
- * server; when it is out of descriptors, it waits until some are free. */
-static int accept_client(int listener)
+/* Says which call failed, and why. Returns the exit status of the program. */
+static int fail(const char *call)
 {
-    int client = accept(listener, NULL, NULL);
-    if (client < 0 && errno != EINTR && errno != ECONNABORTED) {
-        perror("accept");
-        sleep(1);
-    }
-    return client;
-}
-
-/* Says what failed, and why. Returns the exit status. */
-static int fail(const char *what)
-{
-    perror(what);
+    perror(call);
     return 1;
 }
 
-/* Starts to listen. Returns 0, or the exit status after saying what failed. */
+/* Makes the server ready for clients at this address. Returns 0, or the exit status of the program
+ * if that fails. */
 static int server_init(struct server *server, struct sockaddr_in address)
 {
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a line is seen at once, in a pipe too */
-    signal(SIGPIPE, SIG_IGN);              /* to send to a closed socket is an error, no more */
-    signal(SIGCHLD, SIG_IGN);              /* who ends is gone at once: no zombies */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
+    /* With a signal the kernel tells a process that something has happened. SIGPIPE: it has sent to
+     * a client that has left. That would end the server. If it is ignored, send() just fails.
+     * (setvbuf() and signal() cannot fail with these arguments.) */
+    signal(SIGPIPE, SIG_IGN);
+    /* When a child ends, the kernel sends SIGCHLD to its parent, and keeps the exit status of the
+     * child (a "zombie") until the parent asks for it with wait(). If SIGCHLD is ignored, it keeps
+     * nothing. */
+    signal(SIGCHLD, SIG_IGN);
     if (access("html/", X_OK) < 0)
-        return fail("html/ (start the server in the folder that holds html/)");
+        return fail("html/ (start the server in the directory that html/ is in)");
+    /* socket() returns a descriptor, as open() does. AF_INET and SOCK_STREAM: TCP over IPv4. */
     server->listener = socket(AF_INET, SOCK_STREAM, 0);
     if (server->listener < 0) return fail("socket");
-    /* Connections of the last run linger for a minute; the port is ours all the same. */
-    int yes = 1;
-    if (setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0)
-        return fail("setsockopt");
+    /* When a server has ended, the kernel keeps its last connections for a minute (the state
+     * TIME_WAIT). SO_REUSEADDR lets a new server bind to the port all the same. (If setsockopt()
+     * fails, bind() may too.) */
+    int on = 1;
+    setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* bind() gives the socket an address of any kind, as a pointer to struct sockaddr. */
     if (bind(server->listener, (struct sockaddr *)&address, sizeof address) < 0) {
         fprintf(stderr, "bind %s:%d: %s\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port),
                 strerror(errno));
         return 1;
     }
-    if (listen(server->listener, BACKLOG) < 0) return fail("listen");
+    /* From now on clients can connect; the kernel keeps them in a queue until accept(). */
+    if (listen(server->listener, SOMAXCONN) < 0) return fail("listen");
+    /* For port 0 the kernel has chosen a port: getsockname() tells which. */
     socklen_t size = sizeof address;
-    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) /* was it port 0? */
+    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0)
         return fail("getsockname");
     printf("listening on http://%s:%d/\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port));
     return 0;
 }
 
-/* Serves a client in a process of its own. */
-static void serve_in_child(struct server *server, int client)
-{
-    pid_t child = fork();
-    if (child < 0) perror("fork");
-    if (child == 0) {
-        close(server->listener); /* or the port stays taken for as long as this child lives */
-        handle_client(client);   /* closes the child's copy of the socket */
-        exit(0);
-    }
-    close(client); /* the parent's copy: or it would have one more open with every client */
-}
-
-/* Serves one client after another, for ever. */
+/* Accepts clients, for ever. Each is served by a child, at the same time as the others. */
 static void server_run(struct server *server)
 {
     for (;;) {
-        int client = accept_client(server->listener);
-        if (client >= 0) serve_in_child(server, client);
+        /* accept() waits for a connection, and returns a new socket for this one client. */
+        int client = accept(server->listener, NULL, NULL);
+        if (client < 0) {
+            perror("accept");
+            poll(NULL, 0, 100); /* 0.1 s of rest: out of descriptors, it would fail all the time */
+            continue;
+        }
+        /* fork() makes a copy of this process, the child, with a copy of each descriptor. Both go
+         * on from here: fork() returns 0 in the child, and the child's process id in the parent. */
+        pid_t child = fork();
+        if (child < 0) perror("fork"); /* this client is not served, but the server goes on */
+        if (child == 0) {
+            close(server->listener); /* else the child keeps the port when the parent has ended */
+            handle_client(client);   /* closes the child's copy of the client's socket */
+            exit(0);
+        }
+        /* The connection ends when the last copy of its socket is closed. If the parent kept its
+         * copy, the browser would have the whole page and still wait for more. */
+        close(client);
     }
 }
 
-/* Reads "PORT [ADDRESS]" from the arguments. False if that is not what they are. */
+/* Reads "PORT [ADDRESS]" from the arguments. Returns false if they are something else. */
 static bool read_arguments(int count, char **arguments, struct sockaddr_in *address)
 {
     if (count < 2 || count > 3) return false;
     const char *port = arguments[1];
-    size_t length = strlen(port);
-    if (length < 1 || length > 5 || strspn(port, "0123456789") != length || atoi(port) > 65535)
-        return false;
+    size_t digits = strspn(port, "0123456789");
+    if (digits < 1 || digits > 5 || port[digits] != '\0' || atoi(port) > 65535) return false;
+    /* htons() puts the two bytes of the port into the order that the network uses. */
     address->sin_port = htons((in_port_t)atoi(port));
+    /* 127.0.0.1 can be reached from this machine alone. */
     return inet_pton(AF_INET, count == 3 ? arguments[2] : "127.0.0.1", &address->sin_addr) == 1;
 }
 
@@ -410,10 +454,10 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     if (!read_arguments(argc, argv, &address)) {
-        fprintf(stderr, "usage: %s PORT [ADDRESS]    for instance: %s 8888\n", argv[0], argv[0]);
+        fprintf(stderr, "usage: %s PORT [ADDRESS], for example: %s 8888\n", argv[0], argv[0]);
         return 2;
     }
-    struct server server;
+    static struct server server; /* static variables begin as zeros */
     int status = server_init(&server, address);
     if (status == 0) server_run(&server);
     return status;

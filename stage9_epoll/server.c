@@ -1,10 +1,17 @@
 /*
- * Stage 9, epoll: the kernel says who is ready. Nobody else costs anything.
- * See it:  ./stage9_epoll/server 8888    strace -p of it, beside wrk -c 256 http://127.0.0.1:8888/
- * Not yet: one thread serves from one core; for the next, there would be more of them.
+ * Stage 9, epoll: the kernel says which clients are ready. The others cost almost nothing.
+ *
+ * New:     epoll: wait until one of many sockets is ready, and learn which.
+ * Read:    main(), server_run(), watch(), serve_connection(), accept_clients(), check_deadlines().
+ * See it:  start strace ./stage9_epoll/server 8888, and in a second terminal
+ *          curl http://127.0.0.1:8888/
+ *          strace shows that the server sleeps in epoll_wait(). It wakes four times a second to
+ *          check the deadlines, and at once when curl wants something.
+ * Not yet: it uses one core.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* the headers declare what only Linux has, too, such as accept4() */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,516 +30,613 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Some words. The kernel is the core of the operating system: only it can use the network and the
+ * files. A program asks it with system calls, such as recv(). A system call that fails returns -1 and
+ * puts the number of the error into errno; perror() prints its text. A descriptor is the small number
+ * that stands for an open file or an open socket. A socket is one end of a connection, or the place
+ * where new connections arrive (the listener). A port is a number that says which program on a machine
+ * is meant. A request has a head, and maybe a body. The head is the request line (the method GET, the
+ * target /a.html, the version HTTP/1.1), then header fields such as Host: 127.0.0.1, each on a line of
+ * its own, then a blank line. A response looks the same, but it begins with a status line. */
+
 enum {
-    BACKLOG = 4096,  /* connections that may wait for accept(); the kernel may allow fewer */
     MAX_HEAD = 8192, /* bytes in the head of a request */
-    MAX_PATH = 4096, /* bytes in the name of a file */
     MAX_LOG = 1024,  /* bytes of a request that are logged */
-    CLIENTS = 65536, /* entries in the table of clients */
-    TURN = 262144,   /* bytes that one client may take before the next has its turn */
-    PATIENCE = 5000, /* milliseconds that a client may keep us waiting */
-    MAX_EVENTS = 64, /* clients that the kernel names at a time */
-    PAUSE = 1000, /* milliseconds between looks at the clock, and without accept() after EMFILE */
+    TIMEOUT = 5000,  /* milliseconds that a client may keep us waiting */
+    CHUNK = 2097152, /* bytes of a file that are sent at a time; then others have their turn */
+    MAX_FDS = 65536, /* entries in the table of connections, for the descriptors 0 to 65535 */
+    MAX_EVENTS = 64, /* events that the kernel reports at a time */
+    INTERVAL = 250,  /* milliseconds from one check of the deadlines to the next, at most 500 */
 };
 
 /* The characters of a token, such as a method (RFC 9110, section 5.6.2). */
 static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789"
                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/* How a request ends, by the error that stands in its way; the last row is for all others. */
+/* A row for each result of a request: the number of the error (0: none), and the status code, the
+ * reason phrase and the explanation that the client gets. The numbers are those of errno.h, because
+ * open() reports its errors in them; an error of HTTP has the number with the most similar name:
+ * EINVAL, the request line is malformed; ENOSYS, the method is not known; EMSGSIZE, the head is too
+ * long; EPROTONOSUPPORT, the version is not known.
+ * EDESTADDRREQ, Host is missing, malformed, or there twice; EBADMSG, a line is no header field;
+ * EPROTO, Content-Length or Transfer-Encoding does not say how long the body is.
+ * The last row is for every error without a row of
+ * its own, such as ENOENT, no such file, and EPERM, outside html/. */
 static const struct outcome {
     int error;
-    const char *status, *explanation;
+    const char *status, *reason, *explanation;
 } outcomes[] = {
-    {0, "200 OK", ""},
-    {EISDIR, "301 Moved Permanently", "The address of a folder ends with a slash."},
-    {EINVAL, "400 Bad Request", "This is not a request as the server knows them."},
-    {EACCES, "403 Forbidden", "This file may not be read."},
-    {EOPNOTSUPP, "405 Method Not Allowed", "The methods here are GET and HEAD."},
-    {EMSGSIZE, "431 Request Header Fields Too Large", "The head has more than 8 KiB."},
-    {EMFILE, "503 Service Unavailable", "The server is out of descriptors."},
-    {ENFILE, "503 Service Unavailable", "The machine is out of descriptors."},
-    {ENOMEM, "503 Service Unavailable", "The server is out of memory."},
-    {EPROTONOSUPPORT, "505 HTTP Version Not Supported", "The version here is HTTP/1.1."},
-    {-1, "404 Not Found", "There is no such page. sorry, 您访问的页面不存在"},
+    {0, "200", "OK", ""},
+    {EISDIR, "301", "Moved Permanently", "The address of a directory ends with a slash."},
+    {EINVAL, "400", "Bad Request", "Write GET /a.html HTTP/1.1 with %23 for # and %25 for %."},
+    {EDESTADDRREQ, "400", "Bad Request", "HTTP/1.1 needs one Host field, as Host: 127.0.0.1"},
+    {EBADMSG, "400", "Bad Request", "A header field is a line such as Accept: text/html"},
+    {EPROTO, "400", "Bad Request", "The fields do not say clearly how long the body is."},
+    {EACCES, "403", "Forbidden", "The server may not read this file."},
+    {ENOSYS, "405", "Method Not Allowed", "The methods of this server are GET and HEAD."},
+    {EMSGSIZE, "431", "Request Header Fields Too Large", "A head has at most 8192 bytes."},
+    {EMFILE, "503", "Service Unavailable", "The server is out of descriptors. Try again later."},
+    {ENFILE, "503", "Service Unavailable", "The system is out of descriptors. Try again later."},
+    {ENOMEM, "503", "Service Unavailable", "The system is out of memory. Try again later."},
+    {EPROTONOSUPPORT, "505", "HTTP Version Not Supported", "This server knows HTTP/1.1."},
+    {-1, "404", "Not Found", "There is no such page. sorry, 您访问的页面不存在"},
 };
 
-/* Pairs of a suffix and the Content-Type that it stands for. */
-static const char *const types[] = {
-    ".html", "text/html; charset=utf-8",
-    ".css",  "text/css; charset=utf-8",
-    ".js",   "text/javascript; charset=utf-8",
-    ".txt",  "text/plain; charset=utf-8",
-    ".json", "application/json",
-    ".svg",  "image/svg+xml",
-    ".png",  "image/png",
-    ".jpg",  "image/jpeg",
-    ".gif",  "image/gif",
-    ".webp", "image/webp",
-    ".ico",  "image/x-icon",
-    ".wasm", "application/wasm",
-    ".pdf",  "application/pdf",
-};
+/* The Content-Type for each suffix of a file's name. */
+static const char *const content_types[][2] = {{".html", "text/html; charset=utf-8"},
+                                               {".css", "text/css; charset=utf-8"},
+                                               {".js", "text/javascript; charset=utf-8"},
+                                               {".txt", "text/plain; charset=utf-8"},
+                                               {".json", "application/json"},
+                                               {".svg", "image/svg+xml"},
+                                               {".png", "image/png"},
+                                               {".jpg", "image/jpeg"},
+                                               {".gif", "image/gif"},
+                                               {".webp", "image/webp"},
+                                               {".ico", "image/x-icon"},
+                                               {".wasm", "application/wasm"},
+                                               {".pdf", "application/pdf"}};
 
-/* What we understand of a request. */
+/* What the server needs to know of a request. */
 struct request {
-    const char *target; /* in the text that came */
-    bool head_only;     /* HEAD: the answer has no body */
-    bool keep;          /* the connection stays open after the answer */
+    const char *target; /* a pointer into the text that was received */
+    bool head_only;     /* the method is HEAD: the response has no body */
+    bool keep_alive;    /* the client wants the connection to stay open */
 };
 
-/* An answer before it is sent: its head, and the open file that is its body, or -1. */
+/* A response, ready to be sent: the head is in the buffer, and the file, if there is one, is the
+ * body. */
 struct response {
-    int status;
-    int file;
-    size_t length;
-    size_t sent, size; /* bytes that are sent; bytes of the file, which follow the head */
-    bool keep;
-    char head[MAX_HEAD + 1024]; /* and what is sent with it, such as the page of a refusal */
+    const char *status;
+    int file;                     /* the descriptor of the open file, or -1 */
+    size_t length;                /* bytes in the buffer */
+    char buffer[MAX_HEAD + 1024]; /* the head, and also the page of an error response */
+    size_t sent;                  /* bytes of the buffer that have been sent */
+    size_t file_left;             /* bytes of the file that are not in the buffer and not sent */
+    bool keep_alive;              /* the connection stays open after this response */
 };
 
-/* What came from a client, maybe several requests, and the answer to the first of them. */
+/* What a client has sent, and the response to it. */
 struct exchange {
-    size_t length, head; /* bytes in text, bytes of the first request */
     char text[MAX_HEAD + 1];
     struct response response;
 };
 
-/* What is remembered of a client from one turn to the next. */
-struct client {
-    enum { FREE, RECEIVING, SENDING, LEAVING } state;
-    int socket;
-    uint32_t awaited; /* the event that the kernel shall report */
-    long long deadline;
-    struct exchange *exchange; /* NULL while nothing is under way */
+/* What the server remembers of a connection from one turn to the next. Its states:
+ *   RECEIVING  the rest of a request has to come;
+ *   SENDING    a part of the response is not sent yet: there was no room in the kernel's buffer;
+ *   DRAINING   the last response is sent, the client has to close; what still comes is thrown away;
+ *   UNUSED     there is no connection: this entry of the table is free. */
+struct connection {
+    enum { UNUSED, RECEIVING, SENDING, DRAINING } state;
+    int client;                /* the client's socket */
+    long long deadline;        /* when now() reaches this time, the client has been too slow */
+    size_t length;             /* bytes in the text: a part of a request, or several requests */
+    struct exchange *exchange; /* NULL while the client is idle: then it costs no buffers */
 };
 
 /* The server: what its functions share. */
 struct server {
-    int epoll, listener, end;       /* end: behind the highest entry that was used */
-    long long pause_until;          /* when to accept() again after running out */
-    struct client clients[CLIENTS]; /* by the number of the socket */
+    int listener; /* the socket that accepts connections */
+    int epoll;    /* the descriptor of the kernel's list of sockets to watch */
+    /* The time of the next check of the deadlines. */
+    long long next_check;
+    /* The table of connections: the index is the client's descriptor, highest_fd the highest so far. */
+    int highest_fd;
+    struct connection connections[MAX_FDS];
 };
 
-/* What came of a step that a client took. */
-enum progress { DONE, BLOCKED, OVER };
-
-/* The time in milliseconds, from a clock that nobody sets. */
+/* Returns the time in milliseconds, counted from some moment in the past. Unlike the clock of
+ * time(), this one does not jump when somebody sets the date. */
 static long long now(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time); /* cannot fail: the clock exists */
-    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);             /* cannot fail: this clock always exists */
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000; /* seconds and nanoseconds */
 }
 
-/* True when a call gave up without a result, and nothing is wrong with the connection. */
-static bool try_again(void)
+/* True if the call that has just failed would have had to wait (EAGAIN, on some systems EWOULDBLOCK),
+ * or was interrupted by a signal (EINTR): nothing is wrong with the connection, try again later. */
+static bool would_block(void)
 {
-    return errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-/* The length of the head at the start of text, with the blank line that ends it; 0 while that
- * line has not come. A line ends with CR LF; typed into nc, it ends with LF alone. */
-static size_t head_length(const char *text, size_t length)
+/* Looks for the blank line that ends the head of a request. Returns the length of the head with
+ * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
+ * into nc, with LF alone. So a blank line is LF LF, or LF CR LF. */
+static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
-        if (text[i] == '\n' &&
-            (text[i - 1] == '\n' || (text[i - 1] == '\r' && text[i - 2] == '\n')))
+        if (memcmp(text + i - 1, "\n\n", 2) == 0 || memcmp(text + i - 2, "\n\r\n", 3) == 0)
             return i + 1;
     return 0;
 }
 
-/* Where a word ends: at a space or a control character, so at the end of its line too. */
+/* Logs a request in one line: the process id, the method, the target and the result. Some bytes
+ * make a terminal do strange things, and a client can send any: those become '?'. The loop ends
+ * because a line ends in the text, or the text has at least MAX_LOG bytes: the caller sees to that.
+ * (words has no 0 at its end: "%.*s" prints as many characters as length says.) */
+static void log_request(FILE *stream, const char *text, const char *result)
+{
+    char words[MAX_LOG];
+    int length = 0, spaces = 0;
+    for (; length < MAX_LOG && text[length] != '\r' && text[length] != '\n'; length++) {
+        if (text[length] == ' ') spaces++;
+        if (spaces == 2) break; /* what follows is the version */
+        words[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
+    }
+    fprintf(stream, "[%ld] %.*s %s\n", (long)getpid(), length, words, result);
+}
+
+/* Returns where a word ends: at a space or a control character, so also at the end of its line,
+ * and at the 0 that ends a string. */
 static const char *word_end(const char *text)
 {
-    while ((unsigned char)*text > ' ' && *text != 127)
+    while (*text != ' ' && !iscntrl((unsigned char)*text))
         text++;
     return text;
 }
 
-/* Where the next line starts, if a line ends here; else NULL. */
+/* Returns where the next line begins if the text is at the end of a line, otherwise NULL. */
 static const char *next_line(const char *text)
 {
-    text += *text == '\r';
+    if (*text == '\r') text++;
     return *text == '\n' ? text + 1 : NULL;
 }
 
-/* One line a request: its first two words. What is not printable becomes '?', so that no
- * client writes on our terminal. */
-static void log_request(const char *text, size_t length, int status)
+/* Looks for a token in a list such as "keep-alive, Upgrade". Returns where it ends, or NULL. */
+static const char *find_token(const char *list, const char *token)
 {
-    char words[MAX_LOG];
-    size_t used = 0;
-    for (int spaces = 0; used < length && used < MAX_LOG; used++) {
-        char byte = text[used];
-        if (byte == '\r' || byte == '\n' || (byte == ' ' && ++spaces == 2)) break;
-        words[used] = byte >= ' ' && byte <= '~' ? byte : '?';
-    }
-    printf("[%ld] %.*s %d\n", (long)getpid(), (int)used, words, status);
-}
-
-/* True if a list such as "keep-alive, Upgrade" has this token. */
-static bool lists(const char *list, const char *token)
-{
-    size_t length = 0;
-    do {
-        list += length + strspn(list + length, ", \t");
+    for (size_t length = 1; length > 0; list += length) {
+        list += strspn(list, ", \t");
         length = strspn(list, TOKEN);
-    } while (length > 0 && (length != strlen(token) || strncasecmp(list, token, length) != 0));
-    return length > 0;
-}
-
-/* Reads the header fields, up to the blank line. Returns 0, or the error if one is ill-formed. */
-static int read_fields(const char *line, bool http10, struct request *request)
-{
-    bool keep = !http10, closing = false;
-    int hosts = 0;
-    for (const char *next; next_line(line) == NULL; line = next) {
-        const char *colon = line + strspn(line, TOKEN), *end = word_end(colon);
-        while (*end == ' ' || *end == '\t')
-            end = word_end(end + 1);
-        next = next_line(end);
-        if (colon == line || *colon != ':' || next == NULL) return EINVAL;
-        const char *value = colon + 1 + strspn(colon + 1, " \t");
-        /* A body is not read, so the connection ends: or it would be the next request. */
-        bool body =
-            strncasecmp(line, "Transfer-Encoding:", 18) == 0 ||
-            (strncasecmp(line, "Content-Length:", 15) == 0 && (*value != '0' || end != value + 1));
-        bool connection = strncasecmp(line, "Connection:", 11) == 0;
-        hosts += strncasecmp(line, "Host:", 5) == 0;
-        keep = keep || (connection && lists(value, "keep-alive"));
-        closing = closing || body || (connection && lists(value, "close"));
+        if (length == strlen(token) && strncasecmp(list, token, length) == 0) return list + length;
     }
-    request->keep = keep && !closing;
-    return hosts == 1 || (hosts == 0 && http10) ? 0 : EINVAL;
+    return NULL;
 }
 
-/* Reads a request: "GET /a.html HTTP/1.1". Returns 0, or the error that it is refused for. */
+/* True if the text from value to end is a host and maybe a port: "127.0.0.1:8888", "[::1]". It may
+ * also be empty (RFC 9110, section 7.2). */
+static bool is_host(const char *value, const char *end)
+{
+    size_t address = strspn(value, "[:.0123456789ABCDEFabcdef");
+    if (*value == '[' && value[address] == ']') value += address + 1; /* IPv6 */
+    value += strcspn(value, ":/?#[]@\\^`{|}<>\" \t\r\n");
+    if (*value == ':') value += 1 + strspn(value + 1, "0123456789");
+    return value == end;
+}
+
+/* Reads the header fields, up to the blank line. Returns 0, or the error. Content-Length is the size
+ * of the body. Transfer-Encoding is a list of the ways in which the body is coded; if the last one is
+ * "chunked", the body says itself where it ends. The server does not read it: it closes the
+ * connection after the response, or the body would be taken for the next request. */
+static int read_fields(const char *line, bool http_1_0, struct request *request)
+{
+    int hosts = 0, lengths = 0, codings = 0;
+    bool keep_alive = !http_1_0, must_close = false, chunked = false;
+    for (const char *next; next_line(line) == NULL; line = next) {
+        /* The name of the field ends at the colon; its value is what stands from value to end. */
+        const char *colon = line + strspn(line, TOKEN), *end = colon;
+        const char *value = colon + 1 + strspn(colon + 1, " \t");
+        while (*end == '\t' || !iscntrl((unsigned char)*end))
+            end++;
+        next = next_line(end);
+        if (colon == line || *colon != ':' || next == NULL) return EBADMSG;
+        while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
+            end--;
+        bool is_host_field = strncasecmp(line, "Host:", 5) == 0;
+        bool is_size = strncasecmp(line, "Content-Length:", 15) == 0;
+        bool is_coding = strncasecmp(line, "Transfer-Encoding:", 18) == 0;
+        bool is_option = strncasecmp(line, "Connection:", 11) == 0;
+        if (is_host_field && !is_host(value, end)) return EDESTADDRREQ;
+        if (is_size && (value == end || value + strspn(value, "0123456789") != end)) return EPROTO;
+        if (is_coding) chunked = find_token(value, "chunked") == end; /* "chunked" is the last */
+        if (is_size && value + strspn(value, "0") != end) must_close = true;
+        if (is_option && find_token(value, "close") != NULL) must_close = true;
+        if (is_option && find_token(value, "keep-alive") != NULL) keep_alive = true;
+        if (is_host_field) hosts++;
+        if (is_size) lengths++;
+        if (is_coding) codings++;
+    }
+    if (hosts > 1 || (hosts == 0 && !http_1_0)) return EDESTADDRREQ;
+    if (lengths > 1 || (codings > 0 && (lengths > 0 || !chunked))) return EPROTO;
+    request->keep_alive = keep_alive && !must_close && codings == 0;
+    return 0;
+}
+
+/* Reads a request line, "GET /index.html HTTP/1.1". Returns 0, or the error. */
 static int read_request(const char *line, struct request *request)
 {
-    const char *target = line + strspn(line, TOKEN);
-    request->head_only = strncmp(line, "HEAD ", 5) == 0;
-    if (target == line || *target++ != ' ') return EINVAL;
-    const char *version = word_end(target);
-    if (version == target || *version++ != ' ') return EINVAL;
-    const char *end = word_end(version);
-    if (next_line(end) == NULL) return EINVAL;
-    if (strncmp(version, "HTTP/", 5) == 0 && version[5] >= '2' && version[5] <= '9')
-        return EPROTONOSUPPORT;
-    if (strncmp(version, "HTTP/1.", 7) != 0 || end != version + 8 || version[7] < '0' ||
-        version[7] > '9')
-        return EINVAL;
-    if (strncasecmp(target, "http://", 7) == 0) { /* as to a proxy: RFC 9112, section 3.2.2 */
+    const char *method_end = line + strspn(line, TOKEN), *target = method_end + 1;
+    if (method_end == line || *method_end != ' ') return EINVAL;
+    const char *target_end = word_end(target), *version = target_end + 1;
+    if (target_end == target || *target_end != ' ') return EINVAL;
+    if (strncmp(version, "HTTP/", 5) != 0) return EINVAL;
+    if (version[5] >= '2' && version[5] <= '9') return EPROTONOSUPPORT;
+    if (strncmp(version, "HTTP/1.", 7) != 0 || !isdigit((unsigned char)version[7])) return EINVAL;
+    if (next_line(version + 8) == NULL) return EINVAL;
+    if (memchr(target, '#', (size_t)(target_end - target)) != NULL) return EINVAL;
+    if (strncasecmp(target, "http://", 7) == 0) { /* as sent to a proxy: RFC 9112, section 3.2.2 */
         target += 7 + strcspn(target + 7, "/? ");
         if (*target != '/') target = "/";
     }
     request->target = target;
-    if (read_fields(next_line(end), version[7] == '0', request) != 0) return EINVAL;
-    return request->head_only || strncmp(line, "GET ", 4) == 0 ? 0 : EOPNOTSUPP;
+    int error = read_fields(next_line(version + 8), version[7] == '0', request);
+    if (error != 0) return error;
+    return (request->head_only || strncmp(line, "GET ", 4) == 0) ? 0 : ENOSYS;
 }
 
-/* Writes the name of the file that a target names: decoded, and without its query. Returns 0,
- * or the error if it names none. */
+/* Turns a target such as "/a%20b.html?x=1" into the name of a file, "html/a b.html". What follows the
+ * ? is the query; it is not used. Returns 0, or the number of an error (see errno.h): EINVAL, the
+ * target is malformed; ENOENT, no file can have this name; EPERM, the file would be outside html/. */
 static int make_path(const char *target, char *path)
 {
-    const char *from = target + strspn(target, "/"); /* one slash: "//a" would be a host */
-    size_t length = strlen(strcpy(path, "html/"));
-    if (from == target) return EINVAL;
-    for (; strchr("? \r\n", *from) == NULL; from++) {
-        char byte = *from;
-        if (byte == '%') {
-            char digits[3] = {from[1], from[2], '\0'};
+    const char *end = target + strcspn(target, "? \r\n");
+    if (*target != '/') return EINVAL;
+    char *to = stpcpy(path, "html"); /* stpcpy() returns the end of the copy */
+    for (; target < end; target++, to++) {
+        *to = *target;
+        if (*target == '%') { /* two hexadecimal digits follow: the value of one byte */
+            char digits[3] = {target[1], target[2], '\0'};
             if (strspn(digits, "0123456789ABCDEFabcdef") != 2) return EINVAL;
-            byte = (char)strtol(digits, NULL, 16);
-            from += 2;
+            *to = (char)strtol(digits, NULL, 16);
+            target += 2;
         }
-        if (byte == '\0' || length == MAX_PATH - sizeof "index.html") return ENOENT;
-        path[length++] = byte;
+        if (*to == '\0') return ENOENT; /* no file has a 0 byte in its name */
     }
-    strcpy(path + length, path[length - 1] == '/' ? "index.html" : "");
-    for (const char *dots = path; (dots = strstr(dots, "/..")) != NULL; dots += 3)
-        if (dots[3] == '/' || dots[3] == '\0') return ENOENT; /* ".." leads out of html/ */
+    *to = '\0';
+    for (char *dots = strstr(path, "/.."); dots != NULL; dots = strstr(dots + 3, "/.."))
+        if (dots[3] == '/' || dots[3] == '\0') return EPERM; /* ".." is the parent directory */
+    if (to[-1] == '/') strcpy(to, "index.html");             /* to[-1] is the last character */
     return 0;
 }
 
-/* Opens a file to read, and tells about it. Returns its descriptor, or -1, and errno. */
+/* Opens a regular file for reading, and puts its type and size into *about. Returns its descriptor;
+ * or -1, with the error in errno, also if it is no regular file but a directory or a device. */
 static int open_file(const char *path, struct stat *about)
 {
-    /* O_NONBLOCK: else opening a FIFO waits until somebody writes into it. */
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    /* The | sets both options. A FIFO is a special file through which processes send bytes to each
+     * other: without O_NONBLOCK, open() would wait until another process writes into it. */
+    int file = open(path, O_RDONLY | O_NONBLOCK);
+    /* If file is -1, open() has failed, and errno says why. */
     if (file < 0 || (fstat(file, about) == 0 && S_ISREG(about->st_mode))) return file;
     close(file);
     errno = S_ISDIR(about->st_mode) ? EISDIR : ENOENT;
     return -1;
 }
 
-/* The Content-Type of a file, by its suffix. */
+/* Returns the Content-Type of a file. */
 static const char *content_type(const char *path)
 {
     const char *suffix = strrchr(path, '.');
-    for (size_t i = 0; suffix != NULL && i < sizeof types / sizeof types[0]; i += 2)
-        if (strcasecmp(suffix, types[i]) == 0) return types[i + 1];
+    for (size_t i = 0; suffix != NULL && i < sizeof content_types / sizeof content_types[0]; i++)
+        if (strcasecmp(suffix, content_types[i][0]) == 0) return content_types[i][1];
     return "application/octet-stream";
 }
 
-/* Writes the head of an answer. A refusal is a page that says why; it repeats nothing of the
- * request, because that could be a script. */
+/* Writes the head of a response into its buffer, and after it the page of an error response. The
+ * page repeats nothing that the client has sent: a browser might run it as a script. */
 static void write_head(struct response *response, const struct request *request, int error,
                        const char *path)
 {
     const struct outcome *outcome = outcomes;
-    const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8", *fields = "";
-    char page[512] = "", location[MAX_HEAD + 32];
     while (outcome->error != error && outcome->error != -1)
         outcome++;
+    const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8";
+    /* All but the slashes at its beginning: "Location: //a/" would lead to another server, "a". */
+    const char *name = request->target + strspn(request->target, "/");
+    char date[32], field[MAX_HEAD + 32], page[512] = "";
+    time_t seconds = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &utc));
+    strcpy(field, error == ENOSYS ? "Allow: GET, HEAD\r\n" : "");
+    if (error == EISDIR)
+        snprintf(field, sizeof field, "Location: /%.*s/\r\n", (int)strcspn(name, "? "), name);
     if (error != 0)
-        snprintf(page, sizeof page, "<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n",
-                 outcome->status, outcome->status, outcome->explanation);
-    if (error == EISDIR) {
-        const char *from = request->target + strspn(request->target, "/");
-        snprintf(location, sizeof location, "Location: /%.*s/\r\n", (int)strcspn(from, "? "), from);
-        fields = location;
-    } else if (error == EOPNOTSUPP)
-        fields = "Allow: GET, HEAD\r\n";
-    response->status = atoi(outcome->status);
-    response->keep = request->keep && error != EINVAL;
+        snprintf(page, sizeof page, "<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s\n",
+                 outcome->status, outcome->reason, outcome->explanation);
+    response->status = outcome->status;
     response->sent = 0;
-    response->length =
-        (size_t)snprintf(response->head, sizeof response->head,
-                         "HTTP/1.1 %s\r\nContent-Type: %s\r\n%s"
-                         "Content-Length: %zu\r\nConnection: %s\r\n\r\n%s",
-                         outcome->status, type, fields, response->size + strlen(page),
-                         response->keep ? "keep-alive" : "close", request->head_only ? "" : page);
+    response->keep_alive = request->keep_alive && error != EINVAL; /* EINVAL: malformed */
+    const char *option = response->keep_alive ? "keep-alive" : "close";
+    response->length = (size_t)snprintf(response->buffer, sizeof response->buffer,
+                                        "HTTP/1.1 %s %s\r\nDate: %s\r\nContent-Type: %s\r\n%s"
+                                        "Content-Length: %zu\r\nConnection: %s\r\n\r\n%s",
+                                        outcome->status, outcome->reason, date, type, field,
+                                        response->file_left + strlen(page), option,
+                                        request->head_only ? "" : page);
 }
 
-/* The text of a request in; the head of an answer, and an open file or none, out. */
-static void answer(const char *text, size_t length, struct response *response)
+/* Closes the file of a response, if it is open. */
+static void close_file(struct response *response)
 {
-    struct request request = {0};
-    char path[MAX_PATH];
+    if (response->file >= 0) close(response->file);
+    response->file = -1;
+}
+
+/* Reads the text of a request, and builds the response: the head, and an open file or the page of
+ * an error response. */
+static void build_response(const char *text, size_t length, struct response *response)
+{
+    char path[MAX_HEAD + 32]; /* room for "html", a target, and "index.html" */
     struct stat about = {0};
-    int error = read_request(text, &request);
-    if (head_length(text, length) == 0) error = EMSGSIZE;
+    struct request request = {.target = "", .head_only = strncmp(text, "HEAD ", 5) == 0};
+    int error = find_head_end(text, length) > 0 ? read_request(text, &request) : EMSGSIZE;
     if (error == 0) error = make_path(request.target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
-    if (error == EISDIR && request.target[strcspn(request.target, "? ") - 1] == '/')
-        error = ENOENT; /* its index.html is a folder: one slash more would not help */
-    response->size = error == 0 ? (size_t)about.st_size : 0;
+    const char *target_end = request.target + strcspn(request.target, "? ");
+    if (error == EISDIR && target_end[-1] == '/') error = ENOENT; /* index.html is a directory */
+    response->file_left = error == 0 ? (size_t)about.st_size : 0;
     write_head(response, &request, error, path);
-    if (request.head_only) response->size = 0;
-    size_t size = response->size; /* a small file costs less as a part of the head */
-    if (size > 0 && size <= sizeof response->head - response->length &&
-        pread(response->file, response->head + response->length, size, 0) == (ssize_t)size) {
+    if (request.head_only) response->file_left = 0;
+    /* A small file goes into the buffer, after its head: then one send() takes both. */
+    size_t room = sizeof response->buffer - response->length, size = response->file_left;
+    char *end = response->buffer + response->length;
+    if (size > 0 && size <= room && pread(response->file, end, size, 0) == (ssize_t)size) {
         response->length += size;
-        response->size = 0;
-    }
-    if (response->file >= 0 && request.head_only) {
-        close(response->file);
-        response->file = -1;
+        response->file_left = 0;
     }
 }
 
-/* Forgets a request that is answered, and the empty lines in front of the next one. */
-static void drop_text(struct exchange *exchange, size_t count)
+/* Removes so many bytes from the beginning of the text (an answered request, or 0), and then the
+ * empty lines before the next request. */
+static void remove_text(struct connection *connection, size_t count)
 {
-    count += strspn(exchange->text + count, "\r\n");
-    exchange->length -= count;
-    memmove(exchange->text, exchange->text + count, exchange->length + 1);
+    char *text = connection->exchange->text;
+    count += strspn(text + count, "\r\n");
+    connection->length -= count;
+    memmove(text, text + count, connection->length + 1);
 }
 
-/* Receives a piece of a request, and answers the request when its head is whole. */
-static enum progress receive_request(struct client *client)
+/* Receives once, as much as has come. Returns false if the connection is over. */
+static bool receive_some(struct connection *connection)
 {
-    struct exchange *exchange = client->exchange;
-    exchange->head = head_length(exchange->text, exchange->length);
-    if (exchange->head > 0 || exchange->length == MAX_HEAD) {
-        answer(exchange->text, exchange->length, &exchange->response);
-        log_request(exchange->text, exchange->length, exchange->response.status);
-        client->state = SENDING;
-        client->deadline = now() + PATIENCE;
-        return DONE;
-    }
-    char *end = exchange->text + exchange->length;
-    ssize_t count = recv(client->socket, end, MAX_HEAD - exchange->length, 0);
-    if (count <= 0) return count < 0 && try_again() ? BLOCKED : OVER;
-    if (client->state == LEAVING) /* thrown away: close() with unread input would reset the */
-        return BLOCKED;           /* connection, and that destroys an answer on its way */
+    char *end = connection->exchange->text + connection->length;
+    ssize_t count = recv(connection->client, end, MAX_HEAD - connection->length, 0);
+    if (count <= 0) return count < 0 && would_block(); /* 0: the client has closed it */
+    if (connection->state == DRAINING) return true;    /* nobody needs what has come */
     end[count] = '\0';
-    exchange->length += (size_t)count;
-    drop_text(exchange, 0);
-    return exchange->length > 0 ? DONE : BLOCKED;
+    connection->length += (size_t)count;
+    remove_text(connection, 0); /* only empty lines */
+    return true;
 }
 
-/* The answer is sent: on to the next request, or to the end of the connection. */
-static enum progress end_answer(struct client *client)
+/* Starts the response to the first request in the text. Returns false if its head is not complete
+ * yet. */
+static bool start_response(struct connection *connection)
 {
-    struct exchange *exchange = client->exchange;
-    if (exchange->response.file >= 0) close(exchange->response.file);
-    client->state = exchange->response.keep ? RECEIVING : LEAVING;
-    drop_text(exchange, client->state == LEAVING ? exchange->length : exchange->head);
-    if (client->state == LEAVING)
-        shutdown(client->socket, SHUT_WR); /* fails if the client is gone; recv() tells */
-    return exchange->length > 0 ? DONE : BLOCKED;
+    struct exchange *exchange = connection->exchange;
+    size_t head_length = find_head_end(exchange->text, connection->length);
+    if (head_length == 0 && connection->length < MAX_HEAD) return false;
+    build_response(exchange->text, connection->length, &exchange->response);
+    log_request(stdout, exchange->text, exchange->response.status);
+    remove_text(connection, head_length);
+    connection->state = SENDING;
+    return true;
 }
 
-/* Sends a piece of an answer, no more than is left of the client's turn. */
-static enum progress send_answer(struct client *client, size_t *turn)
+/* Ends a response that is sent. The connection stays open for the next request; or the server says
+ * with shutdown() that no more will come, and receives until the client closes. If it closed the
+ * socket at once, and the client was still sending, the kernel would break off the connection (it
+ * sends a reset), and the client could lose the response. */
+static void end_response(struct connection *connection)
 {
-    struct response *response = &client->exchange->response;
-    bool head = response->sent < response->length;
-    size_t left = response->length + (head ? 0 : response->size) - response->sent;
-    size_t most = left < *turn ? left : *turn;
-    int more = response->size > 0 ? MSG_MORE : 0; /* the head waits for its file */
-    ssize_t count = head ? send(client->socket, response->head + response->sent, most, more)
-                         : sendfile(client->socket, response->file, NULL, most);
-    if (count <= 0) /* 0: the file has become shorter than its head says */
-        return count < 0 && try_again() ? BLOCKED : OVER;
-    client->deadline = now() + PATIENCE;
-    *turn -= (size_t)count;
-    response->sent += (size_t)count;
-    return response->sent < response->length + response->size ? DONE : end_answer(client);
+    close_file(&connection->exchange->response);
+    connection->state = connection->exchange->response.keep_alive ? RECEIVING : DRAINING;
+    if (connection->state == RECEIVING) return;
+    connection->length = 0;                /* what else the client has asked for is not answered */
+    shutdown(connection->client, SHUT_WR); /* if it fails, so does the next recv() */
 }
 
-/* Has the kernel report an event of a socket. False, and errno, if it cannot. */
-static bool watch(struct server *server, int operation, int socket, uint32_t event)
+/* Sends what is left of the buffer, then at most CHUNK bytes of the file, but no more than the socket
+ * takes without waiting. Returns false if the connection is over. */
+static bool send_some(struct connection *connection)
 {
-    struct epoll_event report = {.events = event, .data.fd = socket};
-    return epoll_ctl(server->epoll, operation, socket, &report) == 0;
-}
-
-/* Gives a client its turn: it goes as far as it can without waiting. */
-static void serve_client(struct server *server, struct client *client)
-{
-    if (client->exchange == NULL && (client->exchange = malloc(sizeof *client->exchange)) != NULL)
-        client->exchange->length = 0;
-    enum progress progress = client->exchange == NULL ? OVER : DONE;
-    for (size_t turn = TURN; progress == DONE && turn > 0;)
-        progress = client->state == SENDING ? send_answer(client, &turn) : receive_request(client);
-    /* Who can go on (its turn was over) awaits EPOLLOUT too: it comes though nothing arrives. */
-    uint32_t event = progress == DONE || client->state == SENDING ? EPOLLOUT : EPOLLIN;
-    bool over = progress == OVER || now() >= client->deadline ||
-                (event != client->awaited && !watch(server, EPOLL_CTL_MOD, client->socket, event));
-    client->awaited = event;
-    if (over && client->state == SENDING && client->exchange->response.file >= 0)
-        close(client->exchange->response.file);
-    if (over || client->exchange->length == 0) {
-        free(client->exchange); /* a client that is idle costs no memory */
-        client->exchange = NULL;
+    struct response *response = &connection->exchange->response;
+    if (response->sent < response->length) {
+        /* MSG_MORE: the head waits in the kernel for the file, so that they leave together. */
+        size_t left = response->length - response->sent;
+        int flags = response->file_left > 0 ? MSG_MORE : 0;
+        ssize_t count = send(connection->client, response->buffer + response->sent, left, flags);
+        if (count < 0) return would_block();
+        response->sent += (size_t)count;
     }
-    if (over) {
-        close(client->socket); /* whatever it returns, the descriptor is free */
-        client->state = FREE;
+    if (response->sent == response->length && response->file_left > 0) {
+        /* sendfile() sends bytes of a file without a detour through a buffer of ours. */
+        size_t most = response->file_left < CHUNK ? response->file_left : CHUNK;
+        ssize_t count = sendfile(connection->client, response->file, NULL, most);
+        if (count <= 0) return count < 0 && would_block(); /* 0: the file has become shorter */
+        response->file_left -= (size_t)count;
+    }
+    connection->deadline = now() + TIMEOUT;
+    if (response->sent == response->length && response->file_left == 0) end_response(connection);
+    return true;
+}
+
+/* Gives a connection its turn: at most one recv(), then responses for as long as the socket takes
+ * them. A long file takes several turns. Returns false if the connection is over. */
+static bool take_turn(struct connection *connection)
+{
+    if (connection->state != SENDING && !receive_some(connection)) return false;
+    while (connection->state == SENDING || start_response(connection)) { /* which sets SENDING */
+        if (!send_some(connection)) return false;
+        if (connection->state == SENDING) return true; /* the rest is sent in the next turn */
+    }
+    return true;
+}
+
+/* Tells the kernel which events of a socket to report: EPOLLIN, there is something to receive;
+ * EPOLLOUT, there is room to send. Returns false if the kernel has no memory for that. */
+static bool watch(struct server *server, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(server->epoll, operation, fd, &event) == 0;
+}
+
+/* Serves a connection as far as it goes without waiting, and closes it if it is over or if its
+ * time is up. Otherwise its state says which event it waits for. */
+static void serve_connection(struct server *server, struct connection *connection)
+{
+    bool was_sending = connection->state == SENDING;
+    if (connection->exchange == NULL) connection->exchange = malloc(sizeof *connection->exchange);
+    bool alive = connection->exchange != NULL && now() < connection->deadline;
+    if (alive) alive = take_turn(connection);
+    bool sending = connection->state == SENDING;
+    if (alive && sending != was_sending)
+        alive = watch(server, EPOLL_CTL_MOD, connection->client, sending ? EPOLLOUT : EPOLLIN);
+    if (!alive) {
+        if (connection->state == SENDING) close_file(&connection->exchange->response);
+        close(connection->client); /* takes the socket off the kernel's list, too */
+        connection->state = UNUSED;
+    }
+    if (!alive || (connection->state != SENDING && connection->length == 0)) {
+        free(connection->exchange); /* nothing is under way */
+        connection->exchange = NULL;
     }
 }
 
-/* Accepts a client, if one waits. Nothing that a client does ends the server; when it is out of
- * descriptors, it waits until some are free. */
-static void accept_client(struct server *server)
+/* Accepts all clients that are waiting. Their sockets do not block either (SOCK_NONBLOCK): recv()
+ * and send() fail with EAGAIN when they would have to wait. */
+static void accept_clients(struct server *server)
 {
-    if (now() < server->pause_until) return;
-    int client = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK);
-    if (client >= CLIENTS || (client >= 0 && !watch(server, EPOLL_CTL_ADD, client, EPOLLIN)))
-        close(client);
-    else if (client >= 0) {
-        server->clients[client] =
-            (struct client){RECEIVING, client, EPOLLIN, now() + PATIENCE, NULL};
-        server->end = client >= server->end ? client + 1 : server->end;
-    } else if (!try_again() && errno != ECONNABORTED) {
-        perror("accept");
-        server->pause_until = now() + PAUSE;
-        watch(server, EPOLL_CTL_MOD, server->listener, 0); /* cannot fail: it is registered */
+    for (int client; (client = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;)
+        if (client >= MAX_FDS || !watch(server, EPOLL_CTL_ADD, client, EPOLLIN))
+            close(client); /* there is no room for it */
+        else {
+            /* (struct connection){...} is a struct; the members that are not named are 0. */
+            server->connections[client] = (struct connection){
+                .state = RECEIVING, .client = client, .deadline = now() + TIMEOUT};
+            if (client > server->highest_fd) server->highest_fd = client;
+        }
+    if (!would_block()) {
+        perror("accept"); /* such as: too many open files. Others may close theirs: try later */
+        /* 0: report nothing, until check_deadlines() asks for EPOLLIN again. Otherwise epoll_wait()
+         * would return at once, again and again. (This cannot fail: the socket is on the list.) */
+        watch(server, EPOLL_CTL_MOD, server->listener, 0);
     }
 }
 
-/* Says what failed, and why. Returns the exit status. */
-static int fail(const char *what)
+/* Says which call failed, and why. Returns the exit status of the program. */
+static int fail(const char *call)
 {
-    perror(what);
+    perror(call);
     return 1;
 }
 
-/* Starts to listen. Returns 0, or the exit status after saying what failed. */
+/* Makes the server ready for clients at this address. Returns 0, or the exit status of the program
+ * if that fails. */
 static int server_init(struct server *server, struct sockaddr_in address)
 {
-    setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* the lines of a round are written together */
-    signal(SIGPIPE, SIG_IGN);              /* to send to a closed socket is an error, no more */
+    setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* collect lines: server_run() prints them in one go */
+    /* With a signal the kernel tells a process that something has happened. SIGPIPE: it has sent to
+     * a client that has left. That would end the server. If it is ignored, send() just fails.
+     * (setvbuf() and signal() cannot fail with these arguments.) */
+    signal(SIGPIPE, SIG_IGN);
     if (access("html/", X_OK) < 0)
-        return fail("html/ (start the server in the folder that holds html/)");
+        return fail("html/ (start the server in the directory that html/ is in)");
+    /* socket() returns a descriptor, as open() does. AF_INET and SOCK_STREAM: TCP over IPv4. */
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (server->listener < 0) return fail("socket");
-    /* Connections of the last run linger for a minute; the port is ours all the same. */
-    int yes = 1;
-    if (setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0 ||
-        setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) < 0)
-        return fail("setsockopt");
+    /* When a server has ended, the kernel keeps its last connections for a minute (the state
+     * TIME_WAIT). SO_REUSEADDR lets a new server bind to the port all the same. (If setsockopt()
+     * fails, bind() may too.) */
+    int on = 1;
+    setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* bind() gives the socket an address of any kind, as a pointer to struct sockaddr. */
     if (bind(server->listener, (struct sockaddr *)&address, sizeof address) < 0) {
         fprintf(stderr, "bind %s:%d: %s\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port),
                 strerror(errno));
         return 1;
     }
-    if (listen(server->listener, BACKLOG) < 0) return fail("listen");
-    /* Little may wait in the kernel: else EPOLLOUT would come long after there is room. */
+    /* From now on clients can connect; the kernel keeps them in a queue until accept(). */
+    if (listen(server->listener, SOMAXCONN) < 0) return fail("listen");
+    /* For port 0 the kernel has chosen a port: getsockname() tells which. */
+    socklen_t size = sizeof address;
+    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0)
+        return fail("getsockname");
+    /* TCP_NODELAY: send the last, small piece of a response at once. Otherwise the kernel keeps it
+     * back until the client has acknowledged the pieces before it. The sockets that accept4()
+     * returns get this option from the listener. (If this fails, responses are late, no more.) */
+    setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* TCP_NOTSENT_LOWAT: EPOLLOUT comes as soon as fewer than this many bytes wait in the kernel to
+     * be sent. Otherwise a slow client would seem to have stopped: the kernel waits until there is
+     * room for a third of its buffer, which can be megabytes. (If it fails, that is how it is.) */
     int unsent = 65536;
-    if (setsockopt(server->listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) < 0)
-        return fail("setsockopt");
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0) return fail("getrlimit");
-    files.rlim_cur = files.rlim_max; /* as many descriptors as we may have */
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0) return fail("setrlimit");
+    setsockopt(server->listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    /* The kernel limits how many descriptors a process may have. The soft limit is the one that
+     * counts; the process may raise it up to the hard limit. Each connection needs a descriptor. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return fail("getrlimit");
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* if it fails, there is room for fewer clients */
     server->epoll = epoll_create1(0);
     if (server->epoll < 0 || !watch(server, EPOLL_CTL_ADD, server->listener, EPOLLIN))
         return fail("epoll");
-    socklen_t size = sizeof address;
-    if (getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) /* was it port 0? */
-        return fail("getsockname");
     printf("listening on http://%s:%d/\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port));
     return 0;
 }
 
-/* Once a second: drops the clients whose time is up, and ends the pause of accept(). */
-static void look_at_clock(struct server *server)
+/* Closes the connections whose time is up. Does so at most once in an INTERVAL. */
+static void check_deadlines(struct server *server)
 {
-    for (int i = 0; i < server->end; i++) {
-        struct client *client = &server->clients[i];
-        if (client->state != FREE && now() >= client->deadline) serve_client(server, client);
-    }
-    if (now() >= server->pause_until && server->pause_until > 0) {
-        server->pause_until = 0;
-        watch(server, EPOLL_CTL_MOD, server->listener, EPOLLIN);
-    }
+    if (now() < server->next_check) return;
+    server->next_check = now() + INTERVAL;
+    for (int i = 0; i <= server->highest_fd; i++)
+        if (server->connections[i].state != UNUSED && now() >= server->connections[i].deadline)
+            serve_connection(server, &server->connections[i]); /* which sees that its time is up */
+    watch(server, EPOLL_CTL_MOD, server->listener, EPOLLIN); /* accept() again, if it was paused */
 }
 
-/* Serves the clients that the kernel names, for ever. */
+/* Waits until the kernel reports events, and serves the connections that they belong to, for ever.
+ * In between it checks the deadlines. */
 static void server_run(struct server *server)
 {
     struct epoll_event events[MAX_EVENTS];
-    for (long long next_look = 0;;) {
-        fflush(stdout); /* fails if nobody can read the log: that is no reason to stop */
-        long long left = next_look - now();
-        /* fails only when a signal interrupts it: then there is no event */
-        int count = epoll_wait(server->epoll, events, MAX_EVENTS, left > 0 ? (int)left : 0);
+    for (;;) {
+        fflush(stdout); /* if it fails, nobody can read the log: no reason to stop */
+        /* Waits for at most INTERVAL; fails only if a signal interrupts it. */
+        int count = epoll_wait(server->epoll, events, MAX_EVENTS, INTERVAL);
         for (int i = 0; i < count; i++)
             if (events[i].data.fd == server->listener)
-                accept_client(server);
+                accept_clients(server);
             else
-                serve_client(server, &server->clients[events[i].data.fd]);
-        if (now() >= next_look) {
-            look_at_clock(server);
-            next_look = now() + PAUSE;
-        }
+                serve_connection(server, &server->connections[events[i].data.fd]);
+        check_deadlines(server);
     }
 }
 
-/* Reads "PORT [ADDRESS]" from the arguments. False if that is not what they are. */
+/* Reads "PORT [ADDRESS]" from the arguments. Returns false if they are something else. */
 static bool read_arguments(int count, char **arguments, struct sockaddr_in *address)
 {
     if (count < 2 || count > 3) return false;
     const char *port = arguments[1];
-    size_t length = strlen(port);
-    if (length < 1 || length > 5 || strspn(port, "0123456789") != length || atoi(port) > 65535)
-        return false;
+    size_t digits = strspn(port, "0123456789");
+    if (digits < 1 || digits > 5 || port[digits] != '\0' || atoi(port) > 65535) return false;
+    /* htons() puts the two bytes of the port into the order that the network uses. */
     address->sin_port = htons((in_port_t)atoi(port));
+    /* 127.0.0.1 can be reached from this machine alone. */
     return inet_pton(AF_INET, count == 3 ? arguments[2] : "127.0.0.1", &address->sin_addr) == 1;
 }
 
@@ -540,10 +644,10 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     if (!read_arguments(argc, argv, &address)) {
-        fprintf(stderr, "usage: %s PORT [ADDRESS]    for instance: %s 8888\n", argv[0], argv[0]);
+        fprintf(stderr, "usage: %s PORT [ADDRESS], for example: %s 8888\n", argv[0], argv[0]);
         return 2;
     }
-    static struct server server; /* starts as zeros: every entry of the table is FREE */
+    static struct server server; /* static variables begin as zeros */
     int status = server_init(&server, address);
     if (status == 0) server_run(&server);
     return status;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# An answer describes itself: status, Content-Type. A refusal says why.
+# An answer describes itself: status, Content-Type. An error response says why.
 bats_require_minimum_version 1.5.0
 load helpers
 
@@ -49,17 +49,17 @@ TYPES
 @test "HEAD gets the head of GET, and no body" {
     for target in / "/$NAME.bin" "/$(random_name)" "/$NAME"; do
         get "$target"
-        sed '/^\r$/q; /^Date:/d' "$ANSWER" >"$JOB/expected"
+        without_date "$ANSWER" | sed '/^\r$/q' >"$JOB/expected"
         ask HEAD "$target"
-        cmp -s "$JOB/expected" <(sed '/^Date:/d' "$ANSWER") || explain "$(cat "$JOB/expected")" "the same head, to the byte, and no body" || return 1
+        cmp -s "$JOB/expected" <(without_date "$ANSWER") || explain "$(cat "$JOB/expected")" "the same head, to the byte, and no body" || return 1
     done
 }
 
-@test "a folder without its last slash gets 301 to the name with it" {
+@test "a directory without its last slash gets 301 to the name with it" {
     mkdir -p "$HTML/$NAME/a b"
     for target in "/$NAME" "/$NAME/deep" "/$NAME/a%20b"; do
         get "$target"
-        expect_status 301 "relative links in the folder's page only work below /folder/" || return 1
+        expect_status 301 "relative links in the directory's page only work below /directory/" || return 1
         [[ $(field Location) =~ ^(http://[^/]+)?"$target/"$ ]] ||
             explain "Location: $target/" "the same path, encoded, with a slash; here: $(field Location)" || return 1
         expect_page || return 1
@@ -76,6 +76,14 @@ TYPES
         "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx"; do
         send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
         expect_status 400 "RFC 9112, section 3: method SP target SP HTTP/1.x, single spaces, no control characters" || return 1
+        expect_page || return 1
+    done
+}
+
+@test "a # in the target gets 400" {
+    for target in "/#x" "/index.html#top" "/?query#x"; do
+        get "$target"
+        expect_status 400 "RFC 9112, section 3.2: a fragment is no part of a request; clients keep it to themselves" || return 1
         expect_page || return 1
     done
 }
@@ -174,7 +182,7 @@ TYPES
     expect_status 200 "a name may have dots: only .. as a whole segment leads out"
 }
 
-@test "a refusal repeats nothing that the client sent" {
+@test "an error response repeats nothing that the client sent" {
     mark="<script>$NAME"
     for line in "GET /$mark HTTP/1.1" "GET /%%3Cscript%%3E$NAME HTTP/1.1" "$mark / HTTP/1.1" "GET / $mark" "GET /%%zz$mark HTTP/1.1" \
         "POST /$mark HTTP/1.1" "GET /$mark HTTP/2.0"; do
@@ -184,12 +192,24 @@ TYPES
     done
 }
 
-@test "the log has the status of a refusal" {
+@test "the log has the status of an error response" {
     mark=$(random_name)
     get "/$mark"
     ask POST "/$mark"
     wait_until "log 404; the log: $(said "$LOG")" grep -qE "^\[[0-9]+\] GET /$mark 404$" "$LOG"
     wait_until "log 405; the log: $(said "$LOG")" grep -qE "^\[[0-9]+\] POST /$mark 405$" "$LOG"
+}
+
+@test "every answer has the date" {
+    for request in "GET /" "HEAD /" "GET /$NAME" "GET /nothing" "POST /" "GET /%zz"; do
+        # shellcheck disable=SC2086
+        ask $request
+        date=$(field Date)
+        [[ $date =~ ^(Mon|Tue|Wed|Thu|Fri|Sat|Sun),\ [0-9]{2}\ [A-Z][a-z]{2}\ [0-9]{4}\ [0-9]{2}:[0-9]{2}:[0-9]{2}\ GMT$ ]] ||
+            explain "Date: $(LC_ALL=C date -u '+%a, %d %b %Y %T GMT')" "RFC 9110, section 6.6.1, in English, in GMT; here: $date" || return 1
+        difference=$(($(date +%s) - $(date -d "$date" +%s)))
+        ((difference >= -1 && difference <= 60)) || explain "the time of now, in GMT" "the difference is $difference s" || return 1
+    done
 }
 
 @test "an answer is a status line, fields, a blank line" {

@@ -46,6 +46,15 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 }
 
 # bats test_tags=until:6
+@test "the connection ends as soon as the child has sent its answer" {
+    result=0
+    curl -q -sS --noproxy '*' -m 8 -o "$ANSWER" "http://127.0.0.1:$PORT/" 3>&- 2>"$JOB/client" || result=$?
+    ((result != 28)) || explain "the end of the connection" "curl has $(wc -c <"$ANSWER") bytes of the page, and waits for more, as a \
+browser does: the connection ends when its last copy is closed; after fork() the parent has one too: close(client)" || return 1
+    ((result == 0)) || explain "the page" "curl says: $(said "$JOB/client")"
+}
+
+# bats test_tags=until:6
 @test "the parent closes its copy of each client's socket" {
     settle
     before=$(count_descriptors) children=$(count_children)

@@ -17,10 +17,10 @@ teardown_file() {
 
 # Sets SESSION: the address that takes the commands for our browser.
 start_browser() {
-    local folder=$JOB/browser output=$JOB/chromedriver
-    mkdir "$folder" # for all that it writes
+    local directory=$JOB/browser output=$JOB/chromedriver
+    mkdir "$directory" # for all that it writes
     # It ends without us, too: nobody else would do it for a run that is interrupted.
-    HOME=$folder TMPDIR=$folder setsid timeout -s KILL 240 chromedriver --port=0 >"$output" 2>&1 3>&- </dev/null &
+    HOME=$directory TMPDIR=$directory setsid timeout -s KILL 240 chromedriver --port=0 >"$output" 2>&1 3>&- </dev/null &
     DRIVER=$!
     disown "$DRIVER"
     wait_until "chromedriver does not start" grep -q 'on port [1-9]' "$output" || { cat "$output" && return 1; }
@@ -34,7 +34,7 @@ start_browser() {
         "goog:chromeOptions": {"binary": "'"$(type -P chromium)"'", "args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--user-data-dir='"$folder"'/profile"]}}}}'
+            "--user-data-dir='"$directory"'/profile"]}}}}'
     SESSION+=/$(sed -n 's/.*"sessionId":"\([^"]*\)".*/\1/p' "$ANSWER")
     export SESSION
 }

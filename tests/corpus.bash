@@ -4,7 +4,7 @@
 corpus() {
     local method target version field end='\r\nHost: test\r\nConnection: close\r\n\r\n'
     for method in GET HEAD POST get OPTIONS; do
-        for target in / /index.html "/$NAME" "/$NAME/" "/$NAME.bin" /nothing /%%2e%%2e/x /%%zz '*' x http://test/ //etc/passwd; do
+        for target in / /index.html "/$NAME" "/$NAME/" "/$NAME.bin" /nothing /%%2e%%2e/x /%%zz '/#x' '*' x http://test/ //etc/passwd; do
             printf '%s\n' "$method $target HTTP/1.1$end"
         done
     done
@@ -13,7 +13,8 @@ corpus() {
         printf '%s\n' "HEAD /nothing $version$end"
     done
     for field in 'Connection: keep-alive' 'Connection: upgrade,Close' 'Host: second' 'Content-Length: 0' 'Content-Length: 3' \
-        'Transfer-Encoding: chunked' 'No colon' 'Space : x' ' folded' ': x' 'X: \001' 'X:' "X: $(printf '%0500d' 0)"; do
+        'Content-Length: x' 'Content-Length: 3\r\nContent-Length: 4' 'Transfer-Encoding: chunked\r\nContent-Length: 3' \
+        'Transfer-Encoding: chunked' 'Transfer-Encoding: chunked, gzip' 'No colon' 'Space : x' ' folded' ': x' 'X: \001' 'X:' "X: $(printf '%0500d' 0)"; do
         printf '%s\n' "GET / HTTP/1.1\r\n$field$end"
         printf '%s\n' "GET /nothing HTTP/1.0\r\n$field\r\n\r\n"
         printf '%s\n' "POST / HTTP/1.0\r\n$field\r\n\r\nabc"
@@ -30,7 +31,8 @@ record_answers() { # FOLDER
     mkdir "$1"
     while read -r line; do
         send "$line"
-        cp "$ANSWER" "$1/$((number += 1))"
+        number=$((number + 1))
+        without_date "$ANSWER" >"$1/$number"
     done <"$JOB/corpus"
 }
 

@@ -1,7 +1,7 @@
 /*
- * A harness for libFuzzer: puts any bytes, as a client's request, through answer() of one stage,
- * and checks what comes out. tests/fuzz builds it, with -DSTAGE=9 -DSERVER_C='"..."', and runs it
- * in a folder that holds an html/ made for it.
+ * A harness for libFuzzer: puts any bytes, as a client's request, through build_response() of one
+ * stage, and checks what comes out. tests/fuzz builds it, with -DSTAGE=9 -DSERVER_C='"..."', and runs it
+ * in a directory that holds an html/ made for it.
  */
 #define main server_main
 #include SERVER_C
@@ -11,8 +11,9 @@
 /* From here on nothing counts as found: libFuzzer looks for ways through the server. */
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 
-static char html[MAX_PATH]; /* where the files are that may be served */
-static int lowest;          /* the lowest descriptor that is free between two requests */
+enum { MAX_PLACE = 4096 };   /* bytes in the name of a file, as the kernel knows it */
+static char html[MAX_PLACE]; /* where the files are that may be served */
+static int lowest;           /* the lowest descriptor that is free between two requests */
 
 /* Ends the run, and libFuzzer keeps the request, if something that must hold does not. */
 static void require(bool holds, const char *what)
@@ -30,11 +31,11 @@ static int lowest_free(void)
 }
 
 /* Tells the place of an open file, as the kernel knows it. */
-static void find(int file, char place[MAX_PATH])
+static void find(int file, char place[MAX_PLACE])
 {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(link, place, MAX_PATH - 2);
+    ssize_t length = readlink(link, place, MAX_PLACE - 2);
     require(length > 0, "/proc tells the place of an open file");
     place[length] = '\0';
 }
@@ -68,18 +69,18 @@ static bool has_control(const char *text, size_t length)
 /* Checks the lines of an answer's head. Returns the length of the head. */
 static size_t check_head(const struct response *response)
 {
-    static char head[sizeof response->head + 1]; /* what is sent, with a zero byte behind it */
+    static char head[sizeof response->buffer + 1]; /* what is sent, and a zero byte */
     const char *line = head, *end;
     char status[32];
-    int lines = 0, code = response->status;
+    int lines = 0, code = atoi(response->status);
     require(response->length < sizeof head, "the answer fits in its place");
-    memcpy(head, response->head, response->length);
+    memcpy(head, response->buffer, response->length);
     head[response->length] = '\0';
     snprintf(status, sizeof status, "HTTP/1.1 %d ", code);
     require(strncmp(head, status, strlen(status)) == 0, "the answer begins with its status");
     require(strstr(" 200 301 400 403 404 405 431 503 505 ", status + 8),
             "the status is one of ours");
-    require(response->file >= 0 || strcmp(head, response->head) == 0,
+    require(response->file >= 0 || strcmp(head, response->buffer) == 0,
             "the answer has the length that it says");
     for (;; line = end + 2, lines++) {
         for (end = line; (unsigned char)*end >= ' ' && *end != 127; end++)
@@ -87,39 +88,44 @@ static size_t check_head(const struct response *response)
         require(strncmp(end, "\r\n", 2) == 0, "a line of the answer: printable, then CR LF");
         if (end == line) break;
     }
-    require(strstr(head, "\r\nContent-Type: ") && strstr(head, "\r\nConnection: ") &&
+    require(strstr(head, "\r\nDate: ") && strstr(head, "\r\nContent-Type: ") &&
+                strstr(head, "\r\nConnection: ") &&
                 (STAGE < 8 || strstr(head, "\r\nContent-Length: ")) &&
                 (code != 301 || strstr(head, "\r\nLocation: /")) &&
                 (code != 405 || strstr(head, "\r\nAllow: GET, HEAD\r\n")) &&
-                lines == 3 + (STAGE >= 8) + (code == 301 || code == 405),
+                lines == 4 + (STAGE >= 8) + (code == 301 || code == 405),
             "each field that the answer needs is there once, and no other");
     require(strstr(head, "\r\nLocation: //") == NULL, "no redirection to another host");
     return (size_t)(end + 2 - head);
 }
 
-/* Checks the body: the bytes of a page, or an open file, which may begin behind the head. */
+/* Checks the body: the bytes of a page, or an open file, which may begin after the head. */
 static void check_body(const char *text, const struct response *response, size_t page)
 {
     struct stat about = {0};
-    char place[MAX_PATH], start[sizeof response->head];
+    char place[MAX_PLACE], start[sizeof response->buffer];
     bool get = strncmp(text, "GET ", 4) == 0, head_only = strncmp(text, "HEAD ", 5) == 0;
-    require((response->file >= 0) == (get && response->status == 200), "a file is open: GET, 200");
-    require(response->file >= 0 ? STAGE >= 8 || page == 0
-                                : (page > 0) == (!head_only && response->status != 200),
-            "a refusal has a page, and an answer to HEAD has not");
+    bool found = strcmp(response->status, "200") == 0;
+    /* From stage 8 on, a HEAD keeps its file open until the response is sent, but sends none of it. */
+    require((response->file >= 0) == (found && (get || STAGE >= 8)), "a file is open");
+    require(response->file >= 0 ? STAGE >= 8 || page == 0 : (page > 0) == (!head_only && !found),
+            "an error response has a page, but not for HEAD");
+    require(!head_only || page == 0, "HEAD gets no body");
     if (response->file >= 0) {
         find(response->file, place);
         require(strncmp(place, html, strlen(html)) == 0, "the file is in html/");
         require(fstat(response->file, &about) == 0 && S_ISREG(about.st_mode), "it is a file");
         require(pread(response->file, start, page, 0) == (ssize_t)page &&
-                    memcmp(start, response->head + response->length - page, page) == 0,
+                    memcmp(start, response->buffer + response->length - page, page) == 0,
                 "what is sent with the head is the start of the file");
     }
 #if STAGE >= 8
-    long long length = atoll(strstr(response->head, "\r\nContent-Length: ") + 18);
-    require(head_only || length == (long long)(page + response->size), "Content-Length is right");
+    long long length = atoll(strstr(response->buffer, "\r\nContent-Length: ") + 18);
+    require(head_only || length == (long long)(page + response->file_left),
+            "Content-Length is right");
     require(response->file < 0 || length == about.st_size, "all of the file will be sent");
-    require(response->file >= 0 || response->size == 0, "no more than the page will be sent");
+    require((response->file >= 0 && !head_only) || response->file_left == 0,
+            "no more than the page will be sent");
     require(response->sent == 0, "nothing is sent yet");
 #endif
 }
@@ -127,13 +133,17 @@ static void check_body(const char *text, const struct response *response, size_t
 /* Checks what becomes of the connection, and that what is no request is not taken for one. */
 static void check_connection(const char *text, size_t length, const struct response *response)
 {
-    int status = response->status;
+    int status = atoi(response->status);
     size_t head = whole_head(text, length);
-    bool keep = false;
-    if (status != 400 && status != 431 && status != 505)
-        require(head > 0 && !has_control(text, head), "half a head, a control character: refused");
+    bool keep = false, understood = status != 400 && status != 431 && status != 505;
+    require(!understood || (head > 0 && !has_control(text, head)),
+            "half a head, a control character: an error response");
 #if STAGE >= 8
-    keep = response->keep;
+    int lengths = 0;
+    for (const char *line = text; understood && (line = strchr(line, '\n') + 1) < text + head;)
+        lengths += strncasecmp(line, "Content-Length:", 15) == 0;
+    require(lengths <= 1, "two Content-Length fields: 400");
+    keep = response->keep_alive;
     require(!keep || (head > 0 && status != 400 && status != 431), "after 400, 431: close");
     for (const char *line = text; keep && (line = strchr(line, '\n') + 1) < text + head;) {
         size_t end = strcspn(line, "123456789\r\n");
@@ -142,22 +152,32 @@ static void check_connection(const char *text, size_t length, const struct respo
                 "a body is not taken for the next request");
     }
 #endif
-    require(strstr(response->head,
+    require(strstr(response->buffer,
                    keep ? "\r\nConnection: keep-alive\r\n" : "\r\nConnection: close\r\n"),
             "Connection tells the truth");
 }
 
-/* Puts a request through answer(), and checks what comes. */
+/* Hides the value of Date, which changes every second. */
+static void hide_date(struct response *response)
+{
+    char *date = strstr(response->buffer, "\r\nDate: ") + strlen("\r\nDate: ");
+    require(strspn(date, "MonTueWdhFriSat") == 3 && strncmp(date + 25, " GMT\r\n", 6) == 0,
+            "Date is a date");
+    memset(date, '-', 29);
+}
+
+/* Puts a request through build_response(), and checks what comes. */
 static void check(const void *request, size_t length, struct response *response)
 {
-    char *text = malloc(length + 1); /* no larger: so a read behind the text is seen */
+    char *text = malloc(length + 1); /* no larger: so a read beyond the text is seen */
     memcpy(text, request, length);
     text[length] = '\0';
     memset(response, 0xa5, sizeof *response); /* so that nothing is right by chance */
-    answer(text, length, response);
+    build_response(text, length, response);
     check_body(text, response, response->length - check_head(response));
     check_connection(text, length, response);
     if (response->file >= 0) close(response->file);
+    hide_date(response);
     require(lowest_free() == lowest, "no descriptor is left open");
     free(text);
 }
@@ -165,11 +185,11 @@ static void check(const void *request, size_t length, struct response *response)
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count, (void)arguments;
-    int folder = open("html/", O_RDONLY);
-    require(folder >= 0, "there is an html/ in this folder");
-    find(folder, html);
+    int directory = open("html/", O_RDONLY);
+    require(directory >= 0, "there is an html/ in this directory");
+    find(directory, html);
     strcat(html, "/");
-    close(folder);
+    close(directory);
     lowest = lowest_free();
     return 0;
 }
@@ -179,14 +199,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct response response, alone;
     const char *text = (const char *)data;
     for (; size > 0 && (*text == '\r' || *text == '\n'); size--)
-        text++; /* the server skips them before it calls answer() */
+        text++; /* the server skips them before it calls build_response() */
     if (size == 0) return 0;
     if (size > MAX_HEAD) size = MAX_HEAD;
     check(text, size, &response);
     size_t end = whole_head(text, size);
     if (end == 0 || end == size) return 0;
     check(text, end, &alone);
-    require(response.length == alone.length && memcmp(response.head, alone.head, alone.length) == 0,
+    require(response.length == alone.length &&
+                memcmp(response.buffer, alone.buffer, alone.length) == 0,
             "what follows a request changes nothing");
     return 0;
 }

@@ -1,4 +1,4 @@
-# What the tests share. From tests/suite: STAGE, WORK (the programs), JOB (a folder of our own).
+# What the tests share. From tests/suite: STAGE, WORK (the programs), JOB (a directory of our own).
 
 CLIENT=$WORK/client
 SITE=$JOB/site
@@ -33,7 +33,7 @@ make_site() {
     NAME=$(random_name)
     mkdir -p "$HTML/$NAME/deep/er"
     echo "<title>start $NAME</title>" >"$HTML/index.html"
-    echo "<title>folder $NAME</title>" >"$HTML/$NAME/index.html"
+    echo "<title>directory $NAME</title>" >"$HTML/$NAME/index.html"
     echo "<title>deep $NAME</title>" >"$HTML/$NAME/deep/er/$NAME.html"
     random_bytes 300000 >"$HTML/$NAME.bin"
     echo "secret $NAME" >"$SITE/secret.txt"
@@ -124,9 +124,9 @@ stop_server() {
     rm -f "$JOB/running"
 }
 
-# Starts a server that has to end by itself, in this folder. Sets ENDED, its exit status; what it says is
+# Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
 # in $JOB/said and $JOB/complaint.
-try_server() { # FOLDER ARGUMENT...
+try_server() { # DIRECTORY ARGUMENT...
     ENDED=0
     (cd "$1" && timeout "$LIMIT" "${AS[@]}" "$JOB/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
 }
@@ -251,6 +251,11 @@ body() { # a body in chunks is put together (RFC 9112, section 7.1)
     fi
 }
 
+# An answer, but for the value of a Date that is well-formed.
+without_date() { # FILE
+    LC_ALL=C sed '1,/^\r$/s/^Date: [A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]\{4\} [0-9:]\{8\} GMT\r$/Date: (now)\r/' "$1"
+}
+
 expect_status() { # STATUS HINT
     [[ $STATUS == "$1" ]] || explain "an answer with status $1" "$2"
 }
@@ -266,7 +271,7 @@ expect_file() { # FILE HINT
 }
 
 # No file: stage 2 closes without a byte, from stage 3 on the status says why.
-expect_refusal() { # STATUS HINT
+expect_no_file() { # STATUS HINT
     if ((STAGE >= 3)); then
         expect_status "$1" "$2"
     else
@@ -309,7 +314,7 @@ children() { pgrep --session "$(<"$JOB/group")" | grep -vx "$PID" || true; }
 count_children() { children | wc -w; }
 count_threads() { count_entries "/proc/$PID/task"; }
 count_descriptors() { count_entries "/proc/$PID/fd"; }
-count_entries() { # FOLDER
+count_entries() { # DIRECTORY
     local entries=("$1"/*)
     echo "${#entries[@]}"
 }

@@ -90,23 +90,24 @@ static enum feed receive(int fd, struct head *h)
 
 /* ---- the request line ---- */
 
-enum class { TOKEN, VISIBLE, SPACE, CR, LF, CONTROL, CLASSES };
+enum class { TOKEN, HASH, VISIBLE, SPACE, CR, LF, CONTROL, CLASSES };
 enum state { M0, METHOD, T0, TARGET, V0, VERSION, WANT_LF, STATES, DONE = STATES, BAD };
 
-/* Columns: TOKEN, VISIBLE, SPACE, CR, LF, CONTROL. */
+/* Columns: TOKEN, HASH (a # in a method is fine, in a target it is not), VISIBLE, SPACE, CR, LF, CONTROL. */
 static const unsigned char next_state[STATES][CLASSES] = {
-    [M0] = {METHOD, BAD, BAD, BAD, BAD, BAD},
-    [METHOD] = {METHOD, BAD, T0, BAD, BAD, BAD},
-    [T0] = {TARGET, TARGET, BAD, BAD, BAD, BAD},
-    [TARGET] = {TARGET, TARGET, V0, BAD, BAD, BAD},
-    [V0] = {VERSION, VERSION, BAD, BAD, BAD, BAD},
-    [VERSION] = {VERSION, VERSION, BAD, WANT_LF, DONE, BAD},
-    [WANT_LF] = {BAD, BAD, BAD, BAD, DONE, BAD},
+    [M0] = {METHOD, METHOD, BAD, BAD, BAD, BAD, BAD},
+    [METHOD] = {METHOD, METHOD, BAD, T0, BAD, BAD, BAD},
+    [T0] = {TARGET, BAD, TARGET, BAD, BAD, BAD, BAD},
+    [TARGET] = {TARGET, BAD, TARGET, V0, BAD, BAD, BAD},
+    [V0] = {VERSION, VERSION, VERSION, BAD, BAD, BAD, BAD},
+    [VERSION] = {VERSION, VERSION, VERSION, BAD, WANT_LF, DONE, BAD},
+    [WANT_LF] = {BAD, BAD, BAD, BAD, BAD, DONE, BAD},
 };
 
 static enum class class_of(unsigned char c)
 {
     if (c == ' ') return SPACE;
+    if (c == '#') return HASH;
     if (c == '\r') return CR;
     if (c == '\n') return LF;
     if (c < 32 || c == 127) return CONTROL;
@@ -127,7 +128,7 @@ static int is(struct word w, const char *text)
     return (size_t)w.len == strlen(text) && memcmp(w.at, text, (size_t)w.len) == 0;
 }
 
-/* 0, or the status that refuses the request. */
+/* 0, or the status of the error. */
 static int parse_line(const struct head *h, struct line *l)
 {
     enum state s = M0;
@@ -265,10 +266,13 @@ static int answer(int fd, int status, const char *name, int file, struct line l)
 {
     char head[HEAD_MAX + 2048], chunk[16384];
     struct word p = status == 301 ? path_of(l.target) : (struct word){"", 0};
-    while (p.len > 1 && p.at[1] == '/') /* "//folder/" would be a host */
+    while (p.len > 1 && p.at[1] == '/') /* "//directory/" would be a host */
         p.at++, p.len--;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\n%s%.*s%s%s\r\n",
-                     status, reason_of(status), status == 200 ? type_of(name) : "text/html; charset=utf-8",
+    time_t now = time(NULL);
+    char date[40];
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&now));
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n%s%.*s%s%s\r\n",
+                     status, reason_of(status), date, status == 200 ? type_of(name) : "text/html; charset=utf-8",
                      p.len ? "Location: " : "", p.len, p.at, p.len ? "/\r\n" : "",
                      status == 405 ? "Allow: GET, HEAD\r\n" : "");
     int body = !is(l.method, "HEAD");
@@ -382,7 +386,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (stat("html", &st) < 0 || !S_ISDIR(st.st_mode)) {
-        fprintf(stderr, "html: no such folder; start the server where it is\n");
+        fprintf(stderr, "html: no such directory; start the server where it is\n");
         return 1;
     }
     struct sigaction sa_child = {.sa_handler = reap, .sa_flags = SA_RESTART | SA_NOCLDSTOP};

@@ -21,7 +21,7 @@
 static const size_t kMaxHead = 8192;
 static const double kPatience = 5.0;
 
-static int gHtml = -1; // the folder html/
+static int gHtml = -1; // the directory html/
 
 static const char *const kTypes =
     "|html=text/html; charset=utf-8|css=text/css; charset=utf-8|js=text/javascript; charset=utf-8"
@@ -52,7 +52,7 @@ typedef struct {
     bool headOnly;
     char *target;
     char path[PATH_MAX]; // under html/
-    bool isFolder;       // the path in the request ended with a slash
+    bool isDirectory;       // the path in the request ended with a slash
     FILE *page;
     long long size;
 } Request;
@@ -93,7 +93,7 @@ static bool SendAll(int sock, const char *data, size_t len)
     return true;
 }
 
-// The byte behind the blank line, or NULL.
+// The byte after the blank line, or NULL.
 static char *HeadEnd(char *data, size_t len)
 {
     char *end = data + len;
@@ -135,7 +135,7 @@ static int ParseLine(Request *rq)
     for (char *p = rq->raw; p < space; p++)
         if (!isalnum((unsigned char)*p) && strchr("!#$%&'*+-.^_`|~", *p) == NULL) return 400;
     for (char *p = space + 1; p < last; p++)
-        if ((unsigned char)*p <= ' ' || *p == 127) return 400;
+        if ((unsigned char)*p <= ' ' || *p == 127 || *p == '#') return 400;
     if (last == space + 1) return 400;
     if (sscanf(last + 1, "HTTP/%1[2-9]%n", major, &end) == 1) {
         const char *rest = last + 1 + end;
@@ -175,14 +175,14 @@ static int MakePath(Request *rq)
     }
     *to = '\0';
     int status = strlen(name) == n && n < sizeof rq->path - 20 ? 200 : 404;
-    rq->isFolder = name[n - 1] == '/';
+    rq->isDirectory = name[n - 1] == '/';
     // Segment by segment. Empty ones fall away, so "//etc" is a file "etc" of ours.
     rq->path[0] = '\0';
     for (char *save, *s = strtok_r(name, "/", &save); s != NULL && status == 200; s = strtok_r(NULL, "/", &save)) {
         if (strcmp(s, "..") == 0) status = 404;
         strcat(strcat(rq->path, *rq->path ? "/" : ""), s);
     }
-    if (rq->isFolder) strcat(strcat(rq->path, *rq->path ? "/" : ""), "index.html");
+    if (rq->isDirectory) strcat(strcat(rq->path, *rq->path ? "/" : ""), "index.html");
     free(name);
     return status;
 }
@@ -193,7 +193,7 @@ static int OpenPage(Request *rq)
     struct stat st;
     int fd = openat(gHtml, rq->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return errno == EACCES ? 403 : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? 503 : 404;
-    int status = fstat(fd, &st) < 0 ? 404 : S_ISREG(st.st_mode) ? 200 : S_ISDIR(st.st_mode) && !rq->isFolder ? 301 : 404;
+    int status = fstat(fd, &st) < 0 ? 404 : S_ISREG(st.st_mode) ? 200 : S_ISDIR(st.st_mode) && !rq->isDirectory ? 301 : 404;
     if (status == 200 && (rq->page = fdopen(fd, "rb")) == NULL) status = 503;
     if (status != 200) close(fd);
     rq->size = (long long)st.st_size;
@@ -226,7 +226,10 @@ static void PrintAnswer(FILE *out, int status, const Request *rq)
                        "<html>\n <head><meta charset=\"utf-8\"><title>%d</title></head>\n"
                        " <body><h1>%s</h1><p>%s</p><hr>%d</body>\n</html>\n",
                        status, why->title, why->text, status);
-    fprintf(out, "HTTP/1.1 %d %s\r\n", status, why->title);
+    time_t now = time(NULL);
+    char date[40];
+    strftime(date, sizeof date, "%a, %d %b %Y %T GMT", gmtime(&now));
+    fprintf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, why->title, date);
     if (status == 200)
         PrintType(out, rq->path);
     else
