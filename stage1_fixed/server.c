@@ -54,11 +54,12 @@ static long long now(void)
 
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with
  * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
- * into nc, with LF alone. So a blank line is LF LF, or LF CR LF. */
+ * into nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
+ * before it. */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
-        if (memcmp(text + i - 1, "\n\n", 2) == 0 || memcmp(text + i - 2, "\n\r\n", 3) == 0)
+        if (text[i] == '\n' && (text[i - 1] == '\n' || memcmp(text + i - 2, "\n\r", 2) == 0))
             return i + 1;
     return 0;
 }

@@ -63,11 +63,12 @@ static long long now(void)
 
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with
  * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
- * into nc, with LF alone. So a blank line is LF LF, or LF CR LF. */
+ * into nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
+ * before it. */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
-        if (memcmp(text + i - 1, "\n\n", 2) == 0 || memcmp(text + i - 2, "\n\r\n", 3) == 0)
+        if (text[i] == '\n' && (text[i - 1] == '\n' || memcmp(text + i - 2, "\n\r", 2) == 0))
             return i + 1;
     return 0;
 }
@@ -134,14 +135,15 @@ static void close_file(struct response *response)
     response->file = -1;
 }
 
-/* Reads the text of a request, and builds the response: the head, and an open file. Returns 0, or
- * the error; then the response has no bytes and no file. */
-static int build_response(const char *text, size_t length, struct response *response)
+/* Reads the text of a request, and builds the response: the head, and an open file. A head_length of
+ * 0 means that the head is too long. Returns 0, or the error; then the response has no bytes and no
+ * file. */
+static int build_response(const char *text, size_t head_length, struct response *response)
 {
     char path[MAX_HEAD + 32]; /* room for "html", a target, and "index.html" */
     struct stat about = {0};
     const char *target = text + strcspn(text, " \r\n") + 1; /* a space, then the target */
-    int error = find_head_end(text, length) == 0 ? EMSGSIZE : make_path(target, path);
+    int error = head_length == 0 ? EMSGSIZE : make_path(target, path);
     response->file = error == 0 ? open_file(path, &about) : -1;
     if (error == 0 && response->file < 0) error = errno;
     strcpy(response->buffer, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
@@ -225,7 +227,7 @@ static void handle_client(int client)
     size_t length = limited ? receive_head(client, text) : 0;
     if (length > 0) {
         struct response response;
-        int error = build_response(text, length, &response);
+        int error = build_response(text, find_head_end(text, length), &response);
         if (error == 0)
             log_request(stdout, text, "200");
         else
