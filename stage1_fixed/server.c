@@ -24,13 +24,14 @@
 #include <unistd.h>
 
 /* Some words. The kernel is the core of the operating system: only it can use the network and the
- * files. A program asks it with system calls, such as recv(). A system call that fails returns -1 and
- * puts the number of the error into errno; perror() prints its text. A descriptor is the small number
- * that stands for an open file or an open socket. A socket is one end of a connection, or the place
- * where new connections arrive (the listener). A port is a number that says which program on a machine
- * is meant. A request has a head, and maybe a body. The head is the request line (the method GET, the
- * target /a.html, the version HTTP/1.1), then header fields such as Host: 127.0.0.1, each on a line of
- * its own, then a blank line. A response looks the same, but it begins with a status line. */
+ * files. A program asks it with system calls, such as recv(). A system call that fails returns -1
+ * and puts the number of the error into errno; perror() prints its text. A descriptor is the small
+ * number that stands for an open file or an open socket. A socket is one end of a connection, or
+ * the place where new connections arrive (the listener). A port is a number that says which program
+ * on a machine is meant. A request has a head, and maybe a body. The head is the request line (the
+ * method GET, the target /a.html, the version HTTP/1.1), then header fields such as Host:
+ * 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but it begins
+ * with a status line. */
 
 enum {
     PORT = 8080,     /* if you change it, change the message of bind() too */
@@ -52,9 +53,9 @@ static long long now(void)
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000; /* seconds and nanoseconds */
 }
 
-/* Looks for the blank line that ends the head of a request. Returns the length of the head with
- * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
- * into nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
+/* Looks for the blank line that ends the head of a request. Returns the length of the head with its
+ * blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it into
+ * nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
  * before it. */
 static size_t find_head_end(const char *text, size_t length)
 {
@@ -116,12 +117,12 @@ static bool send_all(int client, const char *bytes, size_t length)
 }
 
 /* Makes sure that the client gets the whole response. If close() finds input that nobody has
- * received, the kernel breaks off the connection (it sends a reset), and the client can lose what it
- * has not read yet. So this function says with shutdown() that no more will come, and then receives
- * and throws away, until the client closes the connection or its time is up. That is not needed if
- * the client has sent a GET or a HEAD, which have no body, and nothing more: poll() with a time of 0
- * says without waiting whether there is more. The text is not needed any longer, so what is received
- * can go there. */
+ * received, the kernel breaks off the connection (it sends a reset), and the client can lose what
+ * it has not read yet. So this function says with shutdown() that no more will come, and then
+ * receives and throws away, until the client closes the connection or its time is up. That is not
+ * needed if the client has sent a GET or a HEAD, which have no body, and nothing more: poll() with
+ * a time of 0 says without waiting whether there is more. The text is not needed any longer, so
+ * what is received can go there. */
 static void drain(int client, char *text, size_t length)
 {
     /* {.fd = client} gives the member fd its value; members that are not named become 0. */

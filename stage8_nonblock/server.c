@@ -32,13 +32,14 @@
 #include <unistd.h>
 
 /* Some words. The kernel is the core of the operating system: only it can use the network and the
- * files. A program asks it with system calls, such as recv(). A system call that fails returns -1 and
- * puts the number of the error into errno; perror() prints its text. A descriptor is the small number
- * that stands for an open file or an open socket. A socket is one end of a connection, or the place
- * where new connections arrive (the listener). A port is a number that says which program on a machine
- * is meant. A request has a head, and maybe a body. The head is the request line (the method GET, the
- * target /a.html, the version HTTP/1.1), then header fields such as Host: 127.0.0.1, each on a line of
- * its own, then a blank line. A response looks the same, but it begins with a status line. */
+ * files. A program asks it with system calls, such as recv(). A system call that fails returns -1
+ * and puts the number of the error into errno; perror() prints its text. A descriptor is the small
+ * number that stands for an open file or an open socket. A socket is one end of a connection, or
+ * the place where new connections arrive (the listener). A port is a number that says which program
+ * on a machine is meant. A request has a head, and maybe a body. The head is the request line (the
+ * method GET, the target /a.html, the version HTTP/1.1), then header fields such as Host:
+ * 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but it begins
+ * with a status line. */
 
 enum {
     MAX_HEAD = 8192, /* bytes in the head of a request */
@@ -140,7 +141,8 @@ struct server {
     int listener; /* the socket that accepts connections */
     /* The time from which to call accept() again, after it has failed. */
     long long accept_after;
-    /* The table of connections: the index is the client's descriptor, highest_fd the highest so far. */
+    /* The table of connections: the index is the client's descriptor, highest_fd the highest so
+     * far. */
     int highest_fd;
     struct connection connections[MAX_FDS];
 };
@@ -154,16 +156,17 @@ static long long now(void)
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000; /* seconds and nanoseconds */
 }
 
-/* True if the call that has just failed would have had to wait (EAGAIN, on some systems EWOULDBLOCK),
- * or was interrupted by a signal (EINTR): nothing is wrong with the connection, try again later. */
+/* True if the call that has just failed would have had to wait (EAGAIN, on some systems
+ * EWOULDBLOCK), or was interrupted by a signal (EINTR): nothing is wrong with the connection, try
+ * again later. */
 static bool would_block(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-/* Looks for the blank line that ends the head of a request. Returns the length of the head with
- * its blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it
- * into nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
+/* Looks for the blank line that ends the head of a request. Returns the length of the head with its
+ * blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it into
+ * nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
  * before it. */
 static size_t find_head_end(const char *text, size_t length)
 {
@@ -227,9 +230,9 @@ static bool is_host(const char *value, const char *end)
     return value == end;
 }
 
-/* Reads the header fields, up to the blank line. Returns 0, or the error. Content-Length is the size
- * of the body. Transfer-Encoding is a list of the ways in which the body is coded; if the last one is
- * "chunked", the body says itself where it ends. The server does not read it: it closes the
+/* Reads the header fields, up to the blank line. Returns 0, or the error. Content-Length is the
+ * size of the body. Transfer-Encoding is a list of the ways in which the body is coded; if the last
+ * one is "chunked", the body says itself where it ends. The server does not read it: it closes the
  * connection after the response, or the body would be taken for the next request. */
 static int read_fields(const char *line, bool http_1_0, struct request *request)
 {
@@ -287,9 +290,10 @@ static int read_request(const char *line, struct request *request)
     return (request->head_only || strncmp(line, "GET ", 4) == 0) ? 0 : ENOSYS;
 }
 
-/* Turns a target such as "/a%20b.html?x=1" into the name of a file, "html/a b.html". What follows the
- * ? is the query; it is not used. Returns 0, or the number of an error (see errno.h): EINVAL, the
- * target is malformed; ENOENT, no file can have this name; EPERM, the file would be outside html/. */
+/* Turns a target such as "/a%20b.html?x=1" into the name of a file, "html/a b.html". What follows
+ * the ? is the query; it is not used. Returns 0, or the number of an error (see errno.h): EINVAL,
+ * the target is malformed; ENOENT, no file can have this name; EPERM, the file would be outside
+ * html/. */
 static int make_path(const char *target, char *path)
 {
     const char *end = target + strcspn(target, "? \r\n");
@@ -443,8 +447,8 @@ static void end_response(struct connection *connection)
     shutdown(connection->client, SHUT_WR); /* if it fails, so does the next recv() */
 }
 
-/* Sends what is left of the buffer, then at most CHUNK bytes of the file, but no more than the socket
- * takes without waiting. Returns false if the connection is over. */
+/* Sends what is left of the buffer, then at most CHUNK bytes of the file, but no more than the
+ * socket takes without waiting. Returns false if the connection is over. */
 static bool send_some(struct connection *connection)
 {
     struct response *response = &connection->exchange->response;
@@ -526,7 +530,7 @@ static int fail(const char *call)
 }
 
 /* Makes the server ready for clients at this address. Returns 0, or the exit status of the program
- * if that fails. */
+ * if it fails. */
 static int server_init(struct server *server, struct sockaddr_in address)
 {
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
