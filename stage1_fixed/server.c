@@ -4,7 +4,8 @@
  * New:     the calls of a TCP server: socket, bind, listen, accept, recv, send, close; and the
  *          blank line that ends the head of a request.
  * Read:    main(), handle_client(), receive_head(), find_head_end(), send_all(). Leave the rest for
- *          later: it writes the log, and protects the server from slow or rude clients.
+ *          later: now() and the time limits protect the server from slow clients; drain() sees to
+ *          it that no client loses the end of its response; log_request() writes the log.
  * See it:  start ./stage1_fixed/server, and in a second terminal curl -i http://127.0.0.1:8080/
  *          curl prints HELLO: the two lines of the head, the blank line, and the body. The server
  *          prints a line for each request.
@@ -23,21 +24,24 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Some words. The kernel is the core of the operating system: only it can use the network and the
- * files. A program asks it with system calls, such as recv(). A system call that fails returns -1
- * and puts the number of the error into errno; perror() prints its text. A descriptor is the small
- * number that stands for an open file or an open socket. A socket is one end of a connection, or
- * the place where new connections arrive (the listener). A port is a number that says which program
- * on a machine is meant. A request has a head, and maybe a body. The head is the request line (the
- * method GET, the target /a.html, the version HTTP/1.1), then header fields such as Host:
- * 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but it begins
- * with a status line. */
+/* Some words. A server is a program that waits for requests and answers them; a client, such as a
+ * browser or curl, sends them. A process is a program that is running. The kernel is the core of
+ * the operating system: only it can use the network and the files. A process asks it with system
+ * calls, such as recv(). A system call that fails returns -1 and puts the number of the error into
+ * errno; perror() prints its text. A descriptor (fd) is the small number that stands for an open
+ * file or an open socket. A socket is one end of a connection, or the place where new connections
+ * arrive (the listener). TCP is the set of rules by which a connection carries bytes both ways, in
+ * order, and loses none. An address, such as 127.0.0.1, says which machine is meant, and a port is
+ * a number that says which program on it. A request has a head, and maybe a body. The head is the
+ * request line (the method GET, the target /a.html, the version HTTP/1.1), then header fields such
+ * as Host: 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but
+ * it begins with a status line, which says whether all went well. */
 
 enum {
-    PORT = 8080,     /* if you change it, change the message of bind() too */
+    PORT = 8080,     /* it stands in fail("bind 127.0.0.1:8080"), too */
     MAX_HEAD = 8192, /* bytes in the head of a request */
     MAX_LOG = 1024,  /* bytes of a request that are logged */
-    TIMEOUT = 5000,  /* milliseconds that a client may keep us waiting */
+    TIMEOUT = 5000,  /* milliseconds that the server waits for a client */
 };
 
 /* The response to every request: the status line, a header field, the blank line that ends the
@@ -54,9 +58,9 @@ static long long now(void)
 }
 
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
- * blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it into
- * nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
- * before it. */
+ * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
+ * person types it into nc. So the head ends at an LF that stands after LF CR, or after another LF:
+ * between the two there is nothing, and that is the blank line. */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -88,14 +92,14 @@ static void log_request(FILE *stream, const char *text, const char *result)
  * the head and more. It returns 0 if the client has closed the connection, and -1 if it failed. */
 static size_t receive_head(int client, char *text)
 {
-    long long deadline = now() + TIMEOUT; /* for the whole head, even if it comes byte by byte */
+    long long deadline = now() + TIMEOUT; /* after it, no recv() begins */
     size_t length = 0;
     while (length < MAX_HEAD && find_head_end(text, length) == 0) {
         ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
         if (count <= 0 || now() >= deadline) return 0;
         length += (size_t)count;
         text[length] = '\0';
-        size_t empty = strspn(text, "\r\n"); /* empty lines before a request are skipped */
+        size_t empty = strspn(text, "\r\n"); /* counts the CR and LF at the start: skip them */
         length -= empty;
         memmove(text, text + empty, length + 1);
     }
@@ -125,7 +129,6 @@ static bool send_all(int client, const char *bytes, size_t length)
  * what is received can go there. */
 static void drain(int client, char *text, size_t length)
 {
-    /* {.fd = client} gives the member fd its value; members that are not named become 0. */
     struct pollfd input = {.fd = client, .events = POLLIN};
     bool body = strncmp(text, "GET ", 4) != 0 && strncmp(text, "HEAD ", 5) != 0;
     if (!body && length == find_head_end(text, length) && poll(&input, 1, 0) == 0) return;
@@ -139,17 +142,17 @@ static void drain(int client, char *text, size_t length)
 static void handle_client(int client)
 {
     char text[MAX_HEAD + 1];
-    /* recv() waits at most TIMEOUT, and then fails. send() waits at most 3 seconds: if there was no
-     * room for all bytes by then, it returns how many it has copied, and the next send() fails. */
+    /* One recv() waits at most TIMEOUT, and then fails. One send() waits at most 3 seconds: then it
+     * returns how many bytes it has copied, or fails if there was no room for any. */
     struct timeval limit = {.tv_sec = TIMEOUT / 1000}, send_limit = {.tv_sec = 3};
     bool limited = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
-                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof limit) == 0;
+                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof send_limit) == 0;
     size_t length = limited ? receive_head(client, text) : 0;
     if (length > 0) {
         log_request(stdout, text, "200");
         if (send_all(client, HELLO, strlen(HELLO))) drain(client, text, length);
     }
-    close(client); /* even if it fails, the descriptor is free */
+    close(client); /* even if it reports an error, the descriptor can be used again */
 }
 
 /* Says which call failed, and why. Returns the exit status of the program. */
@@ -162,11 +165,12 @@ static int fail(const char *call)
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
-    /* With a signal the kernel tells a process that something has happened. SIGPIPE: it has sent to
-     * a client that has left. That would end the server. If it is ignored, send() just fails.
-     * (setvbuf() and signal() cannot fail with these arguments.) */
+    /* A signal is a short message from the kernel to a process. SIGPIPE says: you have sent to a
+     * client that has left. It would end the server. If the server ignores it, send() fails, and
+     * that is all. (setvbuf() and signal() cannot fail with these arguments.) */
     signal(SIGPIPE, SIG_IGN);
-    /* socket() returns a descriptor, as open() does. AF_INET and SOCK_STREAM: TCP over IPv4. */
+    /* socket() makes a socket and returns its descriptor. AF_INET and SOCK_STREAM: TCP, with
+     * addresses such as 127.0.0.1 (IPv4). */
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (listener < 0) return fail("socket");
     /* When a server has ended, the kernel keeps its last connections for a minute (the state
@@ -175,10 +179,12 @@ int main(void)
     int on = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     /* 127.0.0.1 can be reached from this machine alone. htons() puts the two bytes of the port into
-     * the order that the network uses. */
+     * the order that the network uses. {.sin_family = AF_INET} gives the member sin_family its
+     * value; members that are not named become 0. */
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     address.sin_addr.s_addr = inet_addr("127.0.0.1");
-    /* bind() gives the socket an address of any kind, as a pointer to struct sockaddr. */
+    /* bind() says at which address and port the socket listens. There are several kinds of address,
+     * each a struct of its own: bind() takes a pointer to the general one, struct sockaddr. */
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0)
         return fail("bind 127.0.0.1:8080");
     /* From now on clients can connect; the kernel keeps them in a queue until accept(). */
@@ -190,7 +196,7 @@ int main(void)
         int client = accept(listener, NULL, NULL);
         if (client < 0) {
             perror("accept");
-            poll(NULL, 0, 100); /* 0.1 s of rest: out of descriptors, it would fail all the time */
+            poll(NULL, 0, 100); /* waits 0.1 s: without descriptors, accept() fails at once */
             continue;
         }
         handle_client(client);

@@ -29,24 +29,27 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Some words. The kernel is the core of the operating system: only it can use the network and the
- * files. A program asks it with system calls, such as recv(). A system call that fails returns -1
- * and puts the number of the error into errno; perror() prints its text. A descriptor is the small
- * number that stands for an open file or an open socket. A socket is one end of a connection, or
- * the place where new connections arrive (the listener). A port is a number that says which program
- * on a machine is meant. A request has a head, and maybe a body. The head is the request line (the
- * method GET, the target /a.html, the version HTTP/1.1), then header fields such as Host:
- * 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but it begins
- * with a status line. */
+/* Some words. A server is a program that waits for requests and answers them; a client, such as a
+ * browser or curl, sends them. A process is a program that is running. The kernel is the core of
+ * the operating system: only it can use the network and the files. A process asks it with system
+ * calls, such as recv(). A system call that fails returns -1 and puts the number of the error into
+ * errno; perror() prints its text. A descriptor (fd) is the small number that stands for an open
+ * file or an open socket. A socket is one end of a connection, or the place where new connections
+ * arrive (the listener). TCP is the set of rules by which a connection carries bytes both ways, in
+ * order, and loses none. An address, such as 127.0.0.1, says which machine is meant, and a port is
+ * a number that says which program on it. A request has a head, and maybe a body. The head is the
+ * request line (the method GET, the target /a.html, the version HTTP/1.1), then header fields such
+ * as Host: 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but
+ * it begins with a status line, which says whether all went well. */
 
 enum {
     MAX_HEAD = 8192, /* bytes in the head of a request */
     MAX_LOG = 1024,  /* bytes of a request that are logged */
-    TIMEOUT = 5000,  /* milliseconds that a client may keep us waiting */
+    TIMEOUT = 5000,  /* milliseconds that the server waits for a client */
     CHUNK = 32768,   /* bytes of a file that are read and sent at a time */
 };
 
-/* The characters of a token, such as a method (RFC 9110, section 5.6.2). */
+/* The characters of a token, such as a method (RFC 9110, the standard of HTTP, section 5.6.2). */
 static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789"
                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -55,8 +58,7 @@ static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789"
  * open() reports its errors in them; an error of HTTP has the number with the most similar name:
  * EINVAL, the request line is malformed; ENOSYS, the method is not known; EMSGSIZE, the head is too
  * long; EPROTONOSUPPORT, the version is not known.
- * The last row is for every error without a row of
- * its own, such as ENOENT, no such file, and EPERM, outside html/. */
+ * The last row is for all other errors, such as ENOENT, no such file, and EPERM, outside html/. */
 static const struct outcome {
     int error;
     const char *status, *reason, *explanation;
@@ -89,14 +91,14 @@ static const char *const content_types[][2] = {{".html", "text/html; charset=utf
                                                {".wasm", "application/wasm"},
                                                {".pdf", "application/pdf"}};
 
-/* What the server needs to know of a request. */
+/* What the server needs to know about a request. */
 struct request {
     const char *target; /* a pointer into the text that was received */
     bool head_only;     /* the method is HEAD: the response has no body */
 };
 
-/* A response, ready to be sent: the head is in the buffer, and the file, if there is one, is the
- * body. */
+/* A response, ready to be sent: the head is in the buffer; the body follows in the buffer, or is
+ * the file. */
 struct response {
     const char *status;
     int file;                     /* the descriptor of the open file, or -1 */
@@ -119,9 +121,9 @@ static long long now(void)
 }
 
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
- * blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it into
- * nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
- * before it. */
+ * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
+ * person types it into nc. So the head ends at an LF that stands after LF CR, or after another LF:
+ * between the two there is nothing, and that is the blank line. */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -240,7 +242,7 @@ static void write_head(struct response *response, const struct request *request,
     while (outcome->error != error && outcome->error != -1)
         outcome++;
     const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8";
-    /* All but the slashes at its beginning: "Location: //a/" would lead to another server, "a". */
+    /* The target without the slashes at its start: "Location: //a/" means another server, "a". */
     const char *name = request->target + strspn(request->target, "/");
     char date[32], field[MAX_HEAD + 32], page[512] = "";
     time_t seconds = time(NULL);
@@ -268,7 +270,8 @@ static void close_file(struct response *response)
 }
 
 /* Reads the text of a request, and builds the response: the head, and an open file or the page of
- * an error response. A head_length of 0 means that the head of the request is too long. */
+ * an error response. head_length is what find_head_end() has returned: 0 if the text is full and
+ * still has no blank line, so that the head is too long. */
 static void build_response(const char *text, size_t head_length, struct response *response)
 {
     char path[MAX_HEAD + 32]; /* room for "html", a target, and "index.html" */
@@ -291,14 +294,14 @@ static void build_response(const char *text, size_t head_length, struct response
  * the head and more. It returns 0 if the client has closed the connection, and -1 if it failed. */
 static size_t receive_head(int client, char *text)
 {
-    long long deadline = now() + TIMEOUT; /* for the whole head, even if it comes byte by byte */
+    long long deadline = now() + TIMEOUT; /* after it, no recv() begins */
     size_t length = 0;
     while (length < MAX_HEAD && find_head_end(text, length) == 0) {
         ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
         if (count <= 0 || now() >= deadline) return 0;
         length += (size_t)count;
         text[length] = '\0';
-        size_t empty = strspn(text, "\r\n"); /* empty lines before a request are skipped */
+        size_t empty = strspn(text, "\r\n"); /* counts the CR and LF at the start: skip them */
         length -= empty;
         memmove(text, text + empty, length + 1);
     }
@@ -326,7 +329,7 @@ static bool send_file(int client, int file)
     ssize_t count = read(file, chunk, sizeof chunk);
     while (count > 0 && send_all(client, chunk, (size_t)count))
         count = read(file, chunk, sizeof chunk);
-    return count == 0; /* the end of the file; if there is an error, count is not 0 */
+    return count == 0; /* 0: the end of the file; -1: read() failed; more: send_all() failed */
 }
 
 /* Makes sure that the client gets the whole response. If close() finds input that nobody has
@@ -338,7 +341,6 @@ static bool send_file(int client, int file)
  * what is received can go there. */
 static void drain(int client, char *text, size_t length)
 {
-    /* {.fd = client} gives the member fd its value; members that are not named become 0. */
     struct pollfd input = {.fd = client, .events = POLLIN};
     bool body = strncmp(text, "GET ", 4) != 0 && strncmp(text, "HEAD ", 5) != 0;
     if (!body && length == find_head_end(text, length) && poll(&input, 1, 0) == 0) return;
@@ -352,11 +354,11 @@ static void drain(int client, char *text, size_t length)
 static void handle_client(int client)
 {
     char text[MAX_HEAD + 1];
-    /* recv() waits at most TIMEOUT, and then fails. send() waits at most 3 seconds: if there was no
-     * room for all bytes by then, it returns how many it has copied, and the next send() fails. */
+    /* One recv() waits at most TIMEOUT, and then fails. One send() waits at most 3 seconds: then it
+     * returns how many bytes it has copied, or fails if there was no room for any. */
     struct timeval limit = {.tv_sec = TIMEOUT / 1000}, send_limit = {.tv_sec = 3};
     bool limited = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
-                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof limit) == 0;
+                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof send_limit) == 0;
     size_t length = limited ? receive_head(client, text) : 0;
     if (length > 0) {
         struct response response;
@@ -367,7 +369,7 @@ static void handle_client(int client)
         close_file(&response);
         if (sent) drain(client, text, length);
     }
-    close(client); /* even if it fails, the descriptor is free */
+    close(client); /* even if it reports an error, the descriptor can be used again */
 }
 
 /* Says which call failed, and why. Returns the exit status of the program. */
@@ -382,13 +384,14 @@ static int fail(const char *call)
 static int server_init(struct server *server, struct sockaddr_in address)
 {
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
-    /* With a signal the kernel tells a process that something has happened. SIGPIPE: it has sent to
-     * a client that has left. That would end the server. If it is ignored, send() just fails.
-     * (setvbuf() and signal() cannot fail with these arguments.) */
+    /* A signal is a short message from the kernel to a process. SIGPIPE says: you have sent to a
+     * client that has left. It would end the server. If the server ignores it, send() fails, and
+     * that is all. (setvbuf() and signal() cannot fail with these arguments.) */
     signal(SIGPIPE, SIG_IGN);
     if (access("html/", X_OK) < 0)
         return fail("html/ (start the server in the directory that html/ is in)");
-    /* socket() returns a descriptor, as open() does. AF_INET and SOCK_STREAM: TCP over IPv4. */
+    /* socket() makes a socket and returns its descriptor. AF_INET and SOCK_STREAM: TCP, with
+     * addresses such as 127.0.0.1 (IPv4). */
     server->listener = socket(AF_INET, SOCK_STREAM, 0);
     if (server->listener < 0) return fail("socket");
     /* When a server has ended, the kernel keeps its last connections for a minute (the state
@@ -396,7 +399,8 @@ static int server_init(struct server *server, struct sockaddr_in address)
      * fails, bind() may too.) */
     int on = 1;
     setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    /* bind() gives the socket an address of any kind, as a pointer to struct sockaddr. */
+    /* bind() says at which address and port the socket listens. There are several kinds of address,
+     * each a struct of its own: bind() takes a pointer to the general one, struct sockaddr. */
     if (bind(server->listener, (struct sockaddr *)&address, sizeof address) < 0) {
         fprintf(stderr, "bind %s:%d: %s\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port),
                 strerror(errno));
@@ -412,8 +416,8 @@ static int server_init(struct server *server, struct sockaddr_in address)
     return 0;
 }
 
-/* What a thread runs. The argument is the number of the client's socket, stored in a pointer. The
- * address of a variable would not do: server_run() may put the next client there too early. */
+/* What a thread runs. The argument is the client's descriptor itself, cast to a pointer. A pointer
+ * to the variable would be wrong: server_run() may already have put the next client there. */
 static void *run_thread(void *argument)
 {
     handle_client((int)(intptr_t)argument);
@@ -428,17 +432,17 @@ static void server_run(struct server *server)
         int client = accept(server->listener, NULL, NULL);
         if (client < 0) {
             perror("accept");
-            poll(NULL, 0, 100); /* 0.1 s of rest: out of descriptors, it would fail all the time */
+            poll(NULL, 0, 100); /* waits 0.1 s: without descriptors, accept() fails at once */
             continue;
         }
-        /* pthread_create() starts a thread in this process. All threads share its descriptors: the
-         * socket is open only once, and handle_client() closes it. If it was closed here too, the
-         * thread would lose its client, or get another thread's. */
+        /* A thread is a second run through the code of the same process, at the same time: it has
+         * its own local variables, but all threads share the global ones and the descriptors.
+         * pthread_create() starts one. The socket is open only once, and handle_client() closes it:
+         * if it were closed here too, the thread would lose its client, or get another thread's. */
         pthread_t thread;
         int error = pthread_create(&thread, NULL, run_thread, (void *)(intptr_t)client);
         if (error == 0)
-            pthread_detach(
-                thread); /* nobody waits for its end: free its memory then (cannot fail) */
+            pthread_detach(thread); /* its memory is freed when it ends (this cannot fail) */
         else {
             fprintf(stderr, "pthread_create: %s\n", strerror(error));
             close(client); /* this client is not served, but the server goes on */

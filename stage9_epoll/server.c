@@ -30,27 +30,30 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Some words. The kernel is the core of the operating system: only it can use the network and the
- * files. A program asks it with system calls, such as recv(). A system call that fails returns -1
- * and puts the number of the error into errno; perror() prints its text. A descriptor is the small
- * number that stands for an open file or an open socket. A socket is one end of a connection, or
- * the place where new connections arrive (the listener). A port is a number that says which program
- * on a machine is meant. A request has a head, and maybe a body. The head is the request line (the
- * method GET, the target /a.html, the version HTTP/1.1), then header fields such as Host:
- * 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but it begins
- * with a status line. */
+/* Some words. A server is a program that waits for requests and answers them; a client, such as a
+ * browser or curl, sends them. A process is a program that is running. The kernel is the core of
+ * the operating system: only it can use the network and the files. A process asks it with system
+ * calls, such as recv(). A system call that fails returns -1 and puts the number of the error into
+ * errno; perror() prints its text. A descriptor (fd) is the small number that stands for an open
+ * file or an open socket. A socket is one end of a connection, or the place where new connections
+ * arrive (the listener). TCP is the set of rules by which a connection carries bytes both ways, in
+ * order, and loses none. An address, such as 127.0.0.1, says which machine is meant, and a port is
+ * a number that says which program on it. A request has a head, and maybe a body. The head is the
+ * request line (the method GET, the target /a.html, the version HTTP/1.1), then header fields such
+ * as Host: 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but
+ * it begins with a status line, which says whether all went well. */
 
 enum {
     MAX_HEAD = 8192, /* bytes in the head of a request */
     MAX_LOG = 1024,  /* bytes of a request that are logged */
-    TIMEOUT = 5000,  /* milliseconds that a client may keep us waiting */
+    TIMEOUT = 5000,  /* milliseconds that the server waits for a client */
     CHUNK = 2097152, /* bytes of a file that are sent at a time; then others have their turn */
     MAX_FDS = 65536, /* entries in the table of connections, for the descriptors 0 to 65535 */
     MAX_EVENTS = 64, /* events that the kernel reports at a time */
-    INTERVAL = 250,  /* milliseconds from one check of the deadlines to the next, at most 500 */
+    INTERVAL = 250,  /* milliseconds from one check of the deadlines to the next */
 };
 
-/* The characters of a token, such as a method (RFC 9110, section 5.6.2). */
+/* The characters of a token, such as a method (RFC 9110, the standard of HTTP, section 5.6.2). */
 static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789"
                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -59,10 +62,9 @@ static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789"
  * open() reports its errors in them; an error of HTTP has the number with the most similar name:
  * EINVAL, the request line is malformed; ENOSYS, the method is not known; EMSGSIZE, the head is too
  * long; EPROTONOSUPPORT, the version is not known.
- * EDESTADDRREQ, Host is missing, malformed, or there twice; EBADMSG, a line is no header field;
- * EPROTO, Content-Length or Transfer-Encoding does not say how long the body is.
- * The last row is for every error without a row of
- * its own, such as ENOENT, no such file, and EPERM, outside html/. */
+ * For the header fields: EDESTADDRREQ, Host is missing, malformed, or there twice; EBADMSG, a line
+ * is not a field; EPROTO, Content-Length or Transfer-Encoding does not say how long the body is.
+ * The last row is for all other errors, such as ENOENT, no such file, and EPERM, outside html/. */
 static const struct outcome {
     int error;
     const char *status, *reason, *explanation;
@@ -98,20 +100,20 @@ static const char *const content_types[][2] = {{".html", "text/html; charset=utf
                                                {".wasm", "application/wasm"},
                                                {".pdf", "application/pdf"}};
 
-/* What the server needs to know of a request. */
+/* What the server needs to know about a request. */
 struct request {
     const char *target; /* a pointer into the text that was received */
     bool head_only;     /* the method is HEAD: the response has no body */
     bool keep_alive;    /* the client wants the connection to stay open */
 };
 
-/* A response, ready to be sent: the head is in the buffer, and the file, if there is one, is the
- * body. */
+/* A response, ready to be sent: the head is in the buffer; the body follows in the buffer, or is
+ * the file. */
 struct response {
     const char *status;
     int file;                     /* the descriptor of the open file, or -1 */
     size_t length;                /* bytes in the buffer */
-    char buffer[MAX_HEAD + 1024]; /* the head, and also the page of an error response */
+    char buffer[MAX_HEAD + 1024]; /* the head, and also an error page or a whole small file */
     size_t sent;                  /* bytes of the buffer that have been sent */
     size_t file_left;             /* bytes of the file that are not in the buffer and not sent */
     bool keep_alive;              /* the connection stays open after this response */
@@ -166,9 +168,9 @@ static bool would_block(void)
 }
 
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
- * blank line, or 0 if that line has not come yet. A line ends with CR LF; if a person types it into
- * nc, with LF alone. So a blank line ends at text[i] if that is an LF, and LF, or LF CR, stands
- * before it. */
+ * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
+ * person types it into nc. So the head ends at an LF that stands after LF CR, or after another LF:
+ * between the two there is nothing, and that is the blank line. */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -233,8 +235,9 @@ static bool is_host(const char *value, const char *end)
 
 /* Reads the header fields, up to the blank line. Returns 0, or the error. Content-Length is the
  * size of the body. Transfer-Encoding is a list of the ways in which the body is coded; if the last
- * one is "chunked", the body says itself where it ends. The server does not read it: it closes the
- * connection after the response, or the body would be taken for the next request. */
+ * one is "chunked", the body itself shows where it ends. The server does not read a body: after the
+ * response it closes the connection, otherwise it would take the body for the next request.
+ * HTTP/1.0 needs no Host, and closes the connection unless the client asks for keep-alive. */
 static int read_fields(const char *line, bool http_1_0, struct request *request)
 {
     int hosts = 0, lengths = 0, codings = 0;
@@ -349,7 +352,7 @@ static void write_head(struct response *response, const struct request *request,
     while (outcome->error != error && outcome->error != -1)
         outcome++;
     const char *type = error == 0 ? content_type(path) : "text/html; charset=utf-8";
-    /* All but the slashes at its beginning: "Location: //a/" would lead to another server, "a". */
+    /* The target without the slashes at its start: "Location: //a/" means another server, "a". */
     const char *name = request->target + strspn(request->target, "/");
     char date[32], field[MAX_HEAD + 32], page[512] = "";
     time_t seconds = time(NULL);
@@ -381,7 +384,8 @@ static void close_file(struct response *response)
 }
 
 /* Reads the text of a request, and builds the response: the head, and an open file or the page of
- * an error response. A head_length of 0 means that the head of the request is too long. */
+ * an error response. head_length is what find_head_end() has returned: 0 if the text is full and
+ * still has no blank line, so that the head is too long. */
 static void build_response(const char *text, size_t head_length, struct response *response)
 {
     char path[MAX_HEAD + 32]; /* room for "html", a target, and "index.html" */
@@ -485,7 +489,7 @@ static bool send_some(struct connection *connection)
 static bool take_turn(struct connection *connection)
 {
     if (connection->state != SENDING && !receive_some(connection)) return false;
-    while (connection->state == SENDING || start_response(connection)) { /* which sets SENDING */
+    while (connection->state == SENDING || start_response(connection)) { /* true: now SENDING */
         if (!send_some(connection)) return false;
         if (connection->state == SENDING) return true; /* the rest is sent in the next turn */
     }
@@ -493,7 +497,9 @@ static bool take_turn(struct connection *connection)
 }
 
 /* Tells the kernel which events of a socket to report: EPOLLIN, there is something to receive;
- * EPOLLOUT, there is room to send. Returns false if the kernel has no memory for that. */
+ * EPOLLOUT, there is room to send. The operation is EPOLL_CTL_ADD for a socket that is new on the
+ * kernel's list, EPOLL_CTL_MOD for one that is already there. The kernel returns data with each
+ * event: so epoll_wait() tells whose event it is. Returns false if the kernel has no memory. */
 static bool watch(struct server *server, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -522,8 +528,8 @@ static void serve_connection(struct server *server, struct connection *connectio
     }
 }
 
-/* Accepts all clients that are waiting. Their sockets do not block either (SOCK_NONBLOCK): recv()
- * and send() fail with EAGAIN when they would have to wait. */
+/* Accepts all clients that are waiting, until accept4() fails with EAGAIN: there are no more. It is
+ * accept() with options: SOCK_NONBLOCK makes the new socket non-blocking, as the listener is. */
 static void accept_clients(struct server *server)
 {
     for (int client; (client = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;)
@@ -555,13 +561,14 @@ static int fail(const char *call)
 static int server_init(struct server *server, struct sockaddr_in address)
 {
     setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* collect lines: server_run() prints them in one go */
-    /* With a signal the kernel tells a process that something has happened. SIGPIPE: it has sent to
-     * a client that has left. That would end the server. If it is ignored, send() just fails.
-     * (setvbuf() and signal() cannot fail with these arguments.) */
+    /* A signal is a short message from the kernel to a process. SIGPIPE says: you have sent to a
+     * client that has left. It would end the server. If the server ignores it, send() fails, and
+     * that is all. (setvbuf() and signal() cannot fail with these arguments.) */
     signal(SIGPIPE, SIG_IGN);
     if (access("html/", X_OK) < 0)
         return fail("html/ (start the server in the directory that html/ is in)");
-    /* socket() returns a descriptor, as open() does. AF_INET and SOCK_STREAM: TCP over IPv4. */
+    /* socket() makes a socket and returns its descriptor. AF_INET and SOCK_STREAM: TCP, with
+     * addresses such as 127.0.0.1 (IPv4). */
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (server->listener < 0) return fail("socket");
     /* When a server has ended, the kernel keeps its last connections for a minute (the state
@@ -569,7 +576,8 @@ static int server_init(struct server *server, struct sockaddr_in address)
      * fails, bind() may too.) */
     int on = 1;
     setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    /* bind() gives the socket an address of any kind, as a pointer to struct sockaddr. */
+    /* bind() says at which address and port the socket listens. There are several kinds of address,
+     * each a struct of its own: bind() takes a pointer to the general one, struct sockaddr. */
     if (bind(server->listener, (struct sockaddr *)&address, sizeof address) < 0) {
         fprintf(stderr, "bind %s:%d: %s\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port),
                 strerror(errno));
@@ -583,11 +591,12 @@ static int server_init(struct server *server, struct sockaddr_in address)
         return fail("getsockname");
     /* TCP_NODELAY: send the last, small piece of a response at once. Otherwise the kernel keeps it
      * back until the client has acknowledged the pieces before it. The sockets that accept4()
-     * returns get this option from the listener. (If this fails, responses are late, no more.) */
+     * returns get this option from the listener. (If this fails, responses are only slower.) */
     setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     /* TCP_NOTSENT_LOWAT: EPOLLOUT comes as soon as fewer than this many bytes wait in the kernel to
      * be sent. Otherwise a slow client would seem to have stopped: the kernel waits until there is
-     * room for a third of its buffer, which can be megabytes. (If it fails, that is how it is.) */
+     * room for a third of its buffer, which can be megabytes. (If this fails, slow clients are
+     * lost.) */
     int unsent = 65536;
     setsockopt(server->listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     /* The kernel limits how many descriptors a process may have. The soft limit is the one that
@@ -610,7 +619,7 @@ static void check_deadlines(struct server *server)
     server->next_check = now() + INTERVAL;
     for (int i = 0; i <= server->highest_fd; i++)
         if (server->connections[i].state != UNUSED && now() >= server->connections[i].deadline)
-            serve_connection(server, &server->connections[i]); /* which sees that its time is up */
+            serve_connection(server, &server->connections[i]); /* closes it: its time is up */
     watch(server, EPOLL_CTL_MOD, server->listener, EPOLLIN); /* accept() again, if it was paused */
 }
 
@@ -621,7 +630,7 @@ static void server_run(struct server *server)
     struct epoll_event events[MAX_EVENTS];
     for (;;) {
         fflush(stdout); /* if it fails, nobody can read the log: no reason to stop */
-        /* Waits for at most INTERVAL; fails only if a signal interrupts it. */
+        /* Waits at most INTERVAL. If a signal interrupts it, count is -1: there is no event. */
         int count = epoll_wait(server->epoll, events, MAX_EVENTS, INTERVAL);
         for (int i = 0; i < count; i++)
             if (events[i].data.fd == server->listener)

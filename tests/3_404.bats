@@ -5,7 +5,10 @@ load helpers
 
 # A page that says why: HTML, UTF-8, with its status in it.
 expect_page() {
-    [[ $(field Content-Type | tr -d ' "' | tr '[:upper:]' '[:lower:]') == "text/html;charset=utf-8" ]] ||
+    local type
+    type=$(field Content-Type | tr -d ' "' | tr '[:upper:]' '[:lower:]')
+    # A page of nothing but ASCII needs no charset.
+    [[ $type == "text/html;charset=utf-8" || ($type == "text/html" && -z $(body | LC_ALL=C tr -d '\000-\177')) ]] ||
         explain "Content-Type: text/html; charset=utf-8" "the page has Chinese characters; here: $(field Content-Type)" || return 1
     body | grep -q '<' || explain "a small HTML page" "tell the reader why"
 }
@@ -70,14 +73,21 @@ TYPES
 
 @test "a malformed request line gets 400" {
     for line in "GET" "GET " "GET /" "GET / " "GET  HTTP/1.1" "GET /a" "/ HTTP/1.1" " / HTTP/1.1" "GET / HTTP/1.1 x" \
-        "GET / x HTTP/1.1" "GET  / HTTP/1.1" "GET /  HTTP/1.1" "GET / HTTP/1.1 " "GET /%%zz HTTP/1.1" "GET /%%4 HTTP/1.1" \
-        "GET /a%% HTTP/1.1" "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1" "GET / HTTP/1.x" "GET / HTTP1.1" \
-        "GET / HTTP/ 1.1" "GET / FTP/1.1" "GET / HTTP/1.11" "G@T / HTTP/1.1" "GET\t/\tHTTP/1.1" "GET /a\001b HTTP/1.1" \
+        "GET / x HTTP/1.1" "GET /%%zz HTTP/1.1" "GET /%%4 HTTP/1.1" \
+        "GET /a%% HTTP/1.1" "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1.x" "GET / HTTP1.1" \
+        "GET / HTTP/ 1.1" "GET / FTP/1.1" "GET / HTTP/1.11" "G@T / HTTP/1.1" "GET /a\001b HTTP/1.1" \
         "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx"; do
         send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
         expect_status 400 "RFC 9112, section 3: method SP target SP HTTP/1.x, single spaces, no control characters" || return 1
         expect_page || return 1
     done
+    # RFC 9112, section 3: a server may be lenient with white space.
+    for line in "GET  / HTTP/1.1" "GET /  HTTP/1.1" "GET / HTTP/1.1 " "GET\t/\tHTTP/1.1"; do
+        send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
+        expect_status "400|200" "too much white space is malformed, or ignored: $line" || return 1
+    done
+    send 'GET / HTTP/1\r\nHost: test\r\nConnection: close\r\n\r\n'
+    expect_status "400|505" "a version has two digits: HTTP/1.1"
 }
 
 @test "a # in the target gets 400" {
@@ -91,6 +101,8 @@ TYPES
 @test "another method gets 405, and is told which are allowed" {
     for method in POST PUT DELETE OPTIONS PATCH get GETS "$(random_name)"; do
         ask "$method" /
+        # RFC 9110, section 9.1: 501 is for a method that nobody knows.
+        [[ $STATUS != 501 || ! $method =~ ^(get|GETS|[0-9a-f]+)$ ]] || continue
         expect_status 405 "only GET and HEAD are answered here; methods have their case" || return 1
         [[ $(field Allow | tr -d ' ') =~ ^(GET,HEAD|HEAD,GET)$ ]] || explain "Allow: GET, HEAD" "RFC 9110, section 15.5.6" || return 1
         expect_page || return 1
@@ -111,7 +123,7 @@ TYPES
     expect_status 431 "one byte more than 8192" || return 1
     expect_page || return 1
     send 'GET /%09000d HTTP/1.1\r\nHost: test\r\n\r\n' 0
-    expect_status 431 "a request line may be too long too"
+    expect_status "431|414" "a request line may be too long too"
 }
 
 @test "a client that sends a head of 1 MB receives 431" {
@@ -163,7 +175,8 @@ TYPES
 @test "a version other than HTTP/1 gets 505" {
     for version in HTTP/2 HTTP/2.0 HTTP/3 HTTP/3.0 HTTP/9.9; do
         send 'GET / %s\r\nHost: test\r\nConnection: close\r\n\r\n' "$version"
-        expect_status 505 "RFC 9110, section 15.6.6" || return 1
+        if [[ $version == *.* ]]; then expected=505; else expected="505|400"; fi # without a dot it is malformed, too
+        expect_status "$expected" "RFC 9110, section 15.6.6" || return 1
         expect_page || return 1
     done
     send 'GET / HTTP/1.0\r\n\r\n'
@@ -217,7 +230,8 @@ TYPES
         get "$target"
         head=$(sed '/^\r$/q' "$ANSWER" | tr -d '\r')
         [[ $(head -n 1 <<<"$head") =~ ^HTTP/1\.[01]\ [0-9]{3}\ [A-Z] ]] || explain "HTTP/1.1 404 Not Found" "version, status, reason" || return 1
-        ! tail -n +2 <<<"$head" | grep -qvE '^[A-Za-z-]+: .*[^ ]$' || explain "fields: a name, a colon, a value" "$head" || return 1
+        grep -aq $'^\r$' "$ANSWER" || explain "a blank line after the fields" "it ends the head: without it, the page is taken for fields" || return 1
+        ! tail -n +2 <<<"$head" | grep -qvE '^([A-Za-z-]+:[ \t]*[^ ].*)?$' || explain "fields: a name, a colon, a value" "$head" || return 1
         [[ $(sed '/^\r$/q' "$ANSWER" | grep -c $'\r$') == $(sed '/^\r$/q' "$ANSWER" | wc -l) ]] || explain "lines that end in CR LF" ""
     done
 }

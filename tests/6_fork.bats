@@ -20,6 +20,17 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     ((ms < 20000)) || explain "5 answers at once, though 60 clients stall" "they took $ms ms"
 }
 
+# A client is served by a child.
+expect_child() {
+    local without
+    settle
+    without=$(count_children)
+    child() { (($(count_children) > without)); }
+    connect() { hold send "GET / HT" && wait_until "fork() a child for each client" child; }
+    in_time connect || return 1
+    release
+}
+
 # bats test_tags=until:6
 @test "each client has a process of its own, as long as it is connected" {
     settle
@@ -40,6 +51,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 @test "a child serves one client, and ends" {
     settle
     before=$(count_children)
+    expect_child || return 1
     client -r 50 send "$request" read >/dev/null
     gone() { (($(count_children) <= before)); }
     wait_until "50 requests, and 50 children that end; a child that runs on into the accept loop never does, and one that nobody waits for is a zombie: $(ps -o pid,stat --sid "$(<"$JOB/group")")" gone
@@ -47,6 +59,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 # bats test_tags=until:6
 @test "the connection ends as soon as the child has sent its answer" {
+    expect_child || return 1
     result=0
     curl -q -sS --noproxy '*' -m 8 -o "$ANSWER" "http://127.0.0.1:$PORT/" 3>&- 2>"$JOB/client" || result=$?
     ((result != 28)) || explain "the end of the connection" "curl has $(wc -c <"$ANSWER") bytes of the page, and waits for more, as a \

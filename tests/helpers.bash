@@ -98,20 +98,20 @@ launch() {
 
 # The server cannot be used. After the second time in a row, it is not tried again.
 give_up() { # EXPECTED HINT
-    echo "$2" >>"$JOB/failures"
+    echo "${2//$'\n'/ }" >>"$JOB/failures"
     explain "$1" "$2"
 }
 
 # Where the server listens: on the port that it was given, or on another, if that is what it does. Sets
 # PORT, and PID to the process that has the socket, which a script may have started.
 find_server() {
-    local user=$SERVER_USER hex inode holders
+    local user=$SERVER_USER hex number inode='' holders
     [[ $user != root ]] || user=0
-    while read -r hex inode; do
-        PORT=$((16#$hex))
+    while read -r hex number; do
+        PORT=$((16#$hex)) inode=$number
         ((PORT != ASKED)) || break
     done < <(awk -v user="$user" '$4 == "0A" && $8 == user {print substr($2, length($2) - 3), $10}' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-    [[ -n ${inode:-} && ($SANDBOX != none || $user != 0 || $PORT == "$ASKED") ]] || return 1
+    [[ -n $inode && ($SANDBOX != none || $user != 0 || $PORT == "$ASKED") ]] || return 1
     holders=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | cut -d / -f 3 | sort -n)
     grep -qx "$PID" <<<"$holders" || PID=${holders%%$'\n'*}
 }
@@ -256,8 +256,8 @@ without_date() { # FILE
     LC_ALL=C sed '1,/^\r$/s/^Date: [A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]\{4\} [0-9:]\{8\} GMT\r$/Date: (now)\r/' "$1"
 }
 
-expect_status() { # STATUS HINT
-    [[ $STATUS == "$1" ]] || explain "an answer with status $1" "$2"
+expect_status() { # STATUS HINT: one status, or several, as 403|404
+    [[ -n $STATUS && "|$1|" == *"|$STATUS|"* ]] || explain "an answer with status $1" "$2"
 }
 
 # A client that is too slow is dropped: at once would be wrong, and much later too.
@@ -299,14 +299,15 @@ get_without_processes() {
     limit "$PID" --nproc="$soft:"
 }
 
-# A client that gets none leaves a line on stderr, or in the log.
+# A client that gets none leaves a line on stderr, or in the log: it names the call, or says why it failed.
 expect_complaint() { # CALL
+    complaints() { cat "$ERRORS" "$LOG" | grep -ciE "${1%??}|unavailable|EAGAIN|process|thread"; }
     local before
     settle
-    before=$(cat "$ERRORS" "$LOG" | wc -l)
+    before=$(complaints "$1")
     get_without_processes
-    more() { (($(cat "$ERRORS" "$LOG" | wc -l) > before)); }
-    wait_until "say on stderr that $1 failed, and why" more
+    more() { (($(complaints "$1") > before)); }
+    wait_until "say on stderr that $1 failed, and why" more "$1"
 }
 
 # The processes that the server has started, and those that they have.
