@@ -227,8 +227,8 @@ static const char *find_token(const char *list, const char *token)
 static bool is_host(const char *value, const char *end)
 {
     size_t ipv6 = *value == '[' ? strspn(value, "[:.0123456789ABCDEFabcdef") : 0;
-    if (ipv6 > 0 && value[ipv6] == ']') value += ipv6 + 1;
-    value += strcspn(value, ":/?#[]@\\^`{|}<>\" \t\r\n");
+    bool in_brackets = ipv6 > 0 && value[ipv6] == ']';
+    value += in_brackets ? ipv6 + 1 : strcspn(value, ":/?#[]@\\^`{|}<>\" \t\r\n");
     if (*value == ':') value += 1 + strspn(value + 1, "0123456789");
     return value == end;
 }

@@ -107,10 +107,11 @@ load helpers
 
 # What must not be served, whatever is done to reach it.
 @test "nothing outside html/ is served" {
+    mkdir -p "$HTML/..$NAME"
     for target in /../secret.txt /..%2fsecret.txt /%2e%2e/secret.txt /%2E%2E%2Fsecret.txt \
         /.%2e/secret.txt "/$NAME/../../secret.txt" "/$NAME/..%2f../secret.txt" /./../secret.txt \
         //../secret.txt "//$SITE/secret.txt" "$SITE/secret.txt" "/%2f$SITE/secret.txt" ../secret.txt secret.txt \
-        /....//secret.txt /..././secret.txt "/index.html%00/../../secret.txt" "/..%00/secret.txt" '/..\secret.txt' /%252e%252e/secret.txt \
+        /....//secret.txt /..././secret.txt "/..$NAME/../../secret.txt" "/index.html%00/../../secret.txt" "/..%00/secret.txt" '/..\secret.txt' /%252e%252e/secret.txt \
         //etc/passwd /etc/passwd ///etc/passwd /../../../../../../../../etc/passwd \
         "http://test/../secret.txt" "/$NAME/deep/../../../secret.txt?" "/..//secret.txt" /..; do
         get "$target"
