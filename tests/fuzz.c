@@ -173,7 +173,7 @@ static void check(const void *request, size_t length, struct response *response)
     memcpy(text, request, length);
     text[length] = '\0';
     memset(response, 0xa5, sizeof *response); /* so that nothing is right by chance */
-    build_response(text, length, response);
+    build_response(text, find_head_end(text, length), response);
     check_body(text, response, response->length - check_head(response));
     check_connection(text, length, response);
     if (response->file >= 0) close(response->file);
