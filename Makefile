@@ -46,14 +46,14 @@ test-sanitize: build/client
 
 # The grader itself, with homeworks that attack it.
 test-grader:
-	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/grade.bats
+	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/grader/grade.bats
 
 # What each step buys, measured, in build/bench/index.html.
 bench: all build/client
 	@tests/bench/run
 
 fuzz:
-	@tests/fuzz
+	@tests/fuzz/run
 
 diffs:
 	@tests/diff
@@ -62,13 +62,13 @@ diffs:
 FORMAT = table
 JOBS = 2
 grade:
-	@tests/grade --format "$(FORMAT)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
+	@tests/grader/grade --format "$(FORMAT)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
 
 grade-all:
-	@tests/grade-all -j "$(JOBS)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
+	@tests/grader/grade-all -j "$(JOBS)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
 
 gradescope:
-	@tests/gradescope/pack "$(STAGE)" "build/gradescope-stage$(STAGE).zip"
+	@tests/grader/gradescope/pack "$(STAGE)" "build/gradescope-stage$(STAGE).zip"
 
 # The classic mistakes: whether the tests catch them all, or one of them to hunt.
 mistakes:

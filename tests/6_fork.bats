@@ -26,25 +26,29 @@ expect_child() {
     settle
     without=$(count_children)
     child() { (($(count_children) > without)); }
-    connect() { hold send "GET / HT" && wait_until "fork() a child for each client" child; }
+    connect() { hold send "GET / HT" && { eventually child || explain "a child that serves the client" "fork() one for each client"; }; }
     in_time connect || return 1
     release
 }
+
+# The children that remain, as ps shows them, for a hint.
+remaining() { ps -o pid,stat -p "$(children | paste -s -d ,)" 2>/dev/null | sed '2,$s/^/          /' || true; }
 
 # bats test_tags=until:6
 @test "each client has a process of its own, as long as it is connected" {
     settle
     before=$(count_children)
     ten() { (($(count_children) == before + 10)); }
+    processes() { explain "10 children, as long as 10 clients are connected" "here are $(($(count_children) - before)): fork() one for each client"; }
     connect_ten() {
-        hold -n 10 && wait_until "10 connections, so 10 children; here are $(count_children)" ten || return 1
+        hold -n 10 && { eventually ten || processes; } || return 1
         sleep 1.5 # is it for as long as they are connected?
-        wait_until "10 children, as long as the clients are connected" ten
+        eventually ten || processes
     }
     in_time connect_ten || return 1
     release
     none() { (($(count_children) <= before)); }
-    wait_until "the clients have left; children that remain (Z is a zombie): $(ps -o pid,stat --sid "$(<"$JOB/group")")" none
+    eventually none || explain "no child when the clients have left" "a child ends with exit(); one that nobody waits for is a zombie (Z): $(remaining)"
 }
 
 # bats test_tags=until:6
@@ -54,7 +58,8 @@ expect_child() {
     expect_child || return 1
     client -r 50 send "$request" read >/dev/null
     gone() { (($(count_children) <= before)); }
-    wait_until "50 requests, and 50 children that end; a child that runs on into the accept loop never does, and one that nobody waits for is a zombie: $(ps -o pid,stat --sid "$(<"$JOB/group")")" gone
+    eventually gone || explain "50 requests, and 50 children that end" "$(($(count_children) - before)) remain: a child that runs on into \
+the accept loop never ends (S: it waits); one that nobody waits for is a zombie (Z): $(remaining)"
 }
 
 # bats test_tags=until:6
@@ -74,7 +79,8 @@ browser does: the connection ends when its last copy is closed; after fork() the
     same() { (($(count_descriptors) <= before && $(count_children) >= children + 10)); }
     connect_ten() {
         hold -n 10
-        wait_until "10 connections, of which the parent keeps none: fork() has given the child a copy, so both close" same
+        eventually same || explain "10 children that serve 10 clients, and none of the sockets in the parent" "the parent has $(($(count_descriptors) - before)) \
+descriptors more, for $(($(count_children) - children)) children: fork() has given the child a copy of each, so both close"
     }
     in_time connect_ten || return 1
     release
@@ -89,8 +95,7 @@ browser does: the connection ends when its last copy is closed; after fork() the
     child() { (($(count_children) > before)); }
     connect() { hold send "GET / HT" && wait_until "a child serves the client" child; }
     in_time connect || return 1
-    kill -KILL "$PID"
-    wait_until "the parent ends" eval "! alive $PID"
+    kill_server
     ! listens "$PORT" || explain "nobody on port $PORT, when the parent is gone and a child still serves" \
         "fork() gave the child a copy of the listening socket: it must close it, or the port stays taken" || return 1
     launch || return 1

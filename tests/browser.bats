@@ -23,7 +23,7 @@ start_browser() {
     HOME=$directory TMPDIR=$directory setsid timeout -s KILL 240 chromedriver --port=0 >"$output" 2>&1 3>&- </dev/null &
     DRIVER=$!
     disown "$DRIVER"
-    wait_until "chromedriver does not start" grep -q 'on port [1-9]' "$output" || { cat "$output" && return 1; }
+    wait_until "chromedriver starts" grep -q 'on port [1-9]' "$output" || { cat "$output" && return 1; }
     SESSION=http://127.0.0.1:$(sed -n 's/.* on port \([1-9][0-9]*\).*/\1/p' "$output")/session
 
     # Limits in ms: in stages 2 to 5 a connection that a browser opens in advance, and does not use yet,

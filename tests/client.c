@@ -22,6 +22,7 @@ static const char USAGE[] =
     "Opens connections to 127.0.0.1:PORT and plays the actions, on each of them in turn.\n"
     "  -n  open so many connections (1)          -r  play it all so many times (1)\n"
     "  -b  size of the receive buffer            -t  give up after so many seconds (30)\n"
+    "  -q  read gives up when, after the first byte, none comes for so many seconds\n"
     "actions:\n"
     "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
     "  pieces SIZE FILE                send a file in pieces, a millisecond apart\n"
@@ -38,7 +39,9 @@ static const char USAGE[] =
 
 enum { FAILED = 1, RESET = 3, OUT_OF_TIME = 4 };
 
-static int worst; /* the exit status */
+static int worst;         /* the exit status */
+static double give_up_at; /* seconds() then */
+static unsigned quiet;    /* seconds, or 0 */
 
 static void give_up(int signal)
 {
@@ -133,8 +136,11 @@ static void read_answer(int server, bool has_body)
 static void read_all(int server, size_t size, long ms)
 {
     char *bytes = malloc(size);
-    for (size_t count; bytes != NULL && (count = receive(server, bytes, size)) > 0; pause_ms(ms))
+    for (size_t count; bytes != NULL && (count = receive(server, bytes, size)) > 0; pause_ms(ms)) {
         fwrite(bytes, 1, count, stdout);
+        if (quiet > 0 && give_up_at - seconds() > quiet) alarm(quiet);
+    }
+    if (quiet > 0 && give_up_at - seconds() > 1) alarm((unsigned)(give_up_at - seconds()));
     free(bytes);
 }
 
@@ -218,24 +224,23 @@ static void play_all(int *servers, int connections, char **words, double start)
         }
         if (strcmp(*words, "hold") == 0) {
             puts("\nholding");
-            fflush(stdout);
             pause();
             continue;
         }
         for (int i = 0; i < connections; i++)
             taken = play(&servers[i], words, start);
-        fflush(stdout);
     }
 }
 
 int main(int argc, char **argv)
 {
     int connections = 1, rounds = 1, buffer = 0, limit = 30;
-    for (int option; (option = getopt(argc, argv, "+hn:r:b:t:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "+hn:r:b:t:q:")) != -1;) {
         if (option == 'n') connections = atoi(optarg);
         if (option == 'r') rounds = atoi(optarg);
         if (option == 'b') buffer = atoi(optarg);
         if (option == 't') limit = atoi(optarg);
+        if (option == 'q') quiet = (unsigned)atoi(optarg);
         if (option == 'h' || option == '?')
             return fputs(USAGE, option == 'h' ? stdout : stderr), option == 'h' ? 0 : 2;
     }
@@ -247,6 +252,8 @@ int main(int argc, char **argv)
     }
     signal(SIGALRM, give_up);
     alarm((unsigned)limit);
+    give_up_at = seconds() + limit;
+    setvbuf(stdout, NULL, _IONBF, 0); /* what has come is not lost when time is up */
     int *servers = calloc((size_t)connections, sizeof *servers);
     if (servers == NULL) return perror("calloc"), 1;
     for (; rounds > 0; rounds--) {

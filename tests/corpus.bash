@@ -25,8 +25,8 @@ corpus() {
     printf '%s\n' "\001\002\003$end"
 }
 
-# Puts the corpus through the server, and keeps the answers in a folder.
-record_answers() { # FOLDER
+# Puts the corpus through the server, and keeps the answers in a directory.
+record_answers() { # DIRECTORY
     local line number=0
     mkdir "$1"
     while read -r line; do
@@ -41,11 +41,11 @@ compare_with_twin() {
     (($(wc -l <"$JOB/corpus") >= 100))
     record_answers "$JOB/ours"
     stop_server
-    mv "$JOB/server" "$JOB/first"
-    cp "$JOB/twin" "$JOB/server"
+    mv "$PLACE/server" "$JOB/first"
+    cp "$JOB/twin" "$PLACE/server"
     start_server
     record_answers "$JOB/theirs"
     stop_server
-    mv "$JOB/first" "$JOB/server"
+    mv "$JOB/first" "$PLACE/server"
     diff -r "$JOB/theirs" "$JOB/ours" || explain "the same answers as the stage before" "see the difference above"
 }

@@ -1,21 +1,22 @@
-# What the tests share. From tests/suite: STAGE, WORK (the programs), JOB (a directory of our own).
+# What the tests share. From tests/suite: STAGE; WORK (the programs); JOB (a directory of our own); PLACE (what
+# the server sees: itself, and the site that it serves).
 
 CLIENT=$WORK/client
-SITE=$JOB/site
+SITE=$PLACE/site
 HTML=$SITE/html
 ANSWER=$JOB/answer
 SENT=$JOB/sent
 LOG=$JOB/log
 ERRORS=$JOB/errors
 
-# How a server is started: with limits, and as a user with no rights but to read, so that a test can take
-# a file or a process away from it, also when root runs the tests.
-AS=("$BATS_TEST_DIRNAME/confine" "$SERVER_USER")
+# How a server is started: in a place where it sees nothing but itself and its site, with limits, and as a user
+# with no rights but to read, so that a test can take a file or a process away from it.
+AS=("$BATS_TEST_DIRNAME/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_USER")
 
-# The seconds that anything may take. When a test of this suite has failed, and that took long, they are
-# fewer for the next: a server with many faults keeps nobody waiting for minutes.
-LIMIT=20
-[[ ! -e $JOB/impatient ]] || LIMIT=12
+# The seconds that anything may take, and that we wait for something to happen that takes no time. When a test of
+# this stage has failed, and that took long, they are fewer: a server with many faults keeps nobody waiting.
+LIMIT=20 SOON=10
+[[ ! -e $WORK/impatient-$STAGE ]] || LIMIT=12 SOON=4
 
 # Stage 8 never rests. Here it has what the servers of the other suites leave of the CPU.
 ((STAGE != 8)) || AS=(nice -n 10 "${AS[@]}")
@@ -75,31 +76,37 @@ start_server() {
 }
 
 launch() {
-    # shellcheck disable=SC2046
-    (cd "$SITE" && exec setsid "${AS[@]}" "$JOB/server" $(port_arguments "$ASKED")) \
-        >"$LOG" 2>>"$ERRORS" 3>&- </dev/null &
+    rm -f "$JOB/killed" "$JOB/first"
+    # A shell beside the server notes its exit status, and then waits: children outlive the server.
+    # shellcheck disable=SC2016,SC2046
+    (cd "$SITE" && exec setsid "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \
+        "$PLACE/server" $(port_arguments "$ASKED")) >"$LOG" 8>>"$ERRORS" 9>"$JOB/ended" 2>/dev/null 3>&- </dev/null &
     PID=$!
     disown "$PID" # bash need not report its end
     echo "$PID" >"$JOB/group"
     local end=$((SECONDS + LIMIT))
     until find_server; do
-        if ! alive "$PID" || ((SECONDS >= end)); then
-            give_up "a server that listens on port $ASKED" "it says: $(said "$ERRORS")" || return 1
+        if [[ -s $JOB/ended ]] || ! alive "$PID" || ((SECONDS >= end)); then
+            give_up "a server that listens on port $ASKED" "the server does not start to listen on port $ASKED" || return 1
         fi
         sleep 0.02
     done
     echo "$PID $PORT $ASKED" >"$JOB/running"
-    client send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" 2>&1 || true
-    [[ -s $JOB/first ]] || give_up "an answer to GET /" "it listens on port $PORT, and says nothing" || return 1
+    client send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" || true
+    rm -f "$SENT"
+    [[ -s $JOB/first ]] || give_up "an answer to GET /" "the server listens on port $PORT, but does not answer GET /" || return 1
     rm -f "$JOB/failures"
+    pgrep --session "$(<"$JOB/group")" >"$JOB/frame"
     count_descriptors >"$JOB/descriptors"
-    count_children >"$JOB/children"
 }
 
 # The server cannot be used. After the second time in a row, it is not tried again.
-give_up() { # EXPECTED HINT
-    echo "${2//$'\n'/ }" >>"$JOB/failures"
-    explain "$1" "$2"
+give_up() { # EXPECTED CAUSE
+    local cause
+    cause=$(death)
+    because "${cause:-$2}"
+    echo "$CAUSE" >>"$JOB/failures"
+    explain "$1" "start it by hand: $([[ -s $ERRORS ]] || echo "it prints nothing on stderr")"
 }
 
 # Where the server listens: on the port that it was given, or on another, if that is what it does. Sets
@@ -118,17 +125,48 @@ find_server() {
 
 # Ends the server, and all that it has started.
 stop_server() {
+    touch "$JOB/killed"
     kill -KILL -- "-$(<"$JOB/group")" 2>/dev/null || true
-    [[ $SERVER_USER == root ]] || end_processes
-    wait_until "a server that ends when it is killed" eval "! listens $PORT"
+    [[ $SANDBOX != none || $SERVER_USER == root ]] || end_processes
+    wait_until "a server that ends when it is killed" eval "! listens ${PORT:-0}"
     rm -f "$JOB/running"
 }
+
+# Ends the server, but not what it has started.
+kill_server() {
+    touch "$JOB/killed"
+    kill -KILL "$PID"
+    wait_until "the server's process ends when it is killed" eval "! alive $PID"
+}
+
+# Says how the server has ended, if it has done so by itself.
+death() {
+    [[ ! -e $JOB/killed ]] || return 0
+    if [[ -s $JOB/ended ]]; then
+        local status signal
+        status=$(<"$JOB/ended")
+        if ((status <= 128)); then
+            echo "the server ends by itself, with exit status $status"
+            return
+        fi
+        signal=SIG$(kill -l $((status - 128)))
+        case $signal in
+        SIGPIPE) echo "the server dies of SIGPIPE: it sends to a client that has gone (send(2): MSG_NOSIGNAL; or signal(2): SIG_IGN)" ;;
+        SIGSEGV | SIGBUS) echo "the server dies of $signal: it uses memory that is not its own (a debugger shows where)" ;;
+        SIGABRT) echo "the server dies of SIGABRT: the C library or a sanitizer has found memory in disorder" ;;
+        *) echo "the server dies of $signal" ;;
+        esac
+    elif [[ -e $JOB/group ]] && ! alive "$(<"$JOB/group")"; then
+        echo "the server was killed by the tests: too much memory, or too many processes"
+    fi
+}
+has_died() { [[ -n $(death) ]]; }
 
 # Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
 # in $JOB/said and $JOB/complaint.
 try_server() { # DIRECTORY ARGUMENT...
     ENDED=0
-    (cd "$1" && timeout "$LIMIT" "${AS[@]}" "$JOB/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
+    (cd "$1" && timeout "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
 }
 
 expect_end() { # STATUS [HINT]
@@ -140,21 +178,25 @@ expect_end() { # STATUS [HINT]
 setup_file() {
     make_site
 }
-setup() {
-    rm -f "$ANSWER" "$SENT"
+setup() { set_up; }
+set_up() {
+    rm -f "$ANSWER" "$SENT" "$JOB/client" "$JOB/wrong" "$JOB/explained"
     if [[ -e $JOB/running ]]; then
         read -r PID PORT ASKED <"$JOB/running"
         if alive "$PID" && listens "$PORT"; then return 0; fi
         stop_server
     elif [[ -e $JOB/failures ]] && (($(wc -l <"$JOB/failures") >= 2)); then
-        explain "a server that can be tested" "it was started twice: $(tail -n 1 "$JOB/failures")" || return 1
+        because "$(tail -n 1 "$JOB/failures")"
+        explain "a server that can be tested" "it was started twice, and is not tried again" || return 1
     fi
     start_server
 }
 teardown() {
     for process in ${HOLDER:-} ${OTHER:-}; do kill -KILL "$process" 2>/dev/null || true; done
     if [[ -z ${BATS_TEST_COMPLETED:-} ]]; then
-        ((SECONDS < 15)) || touch "$JOB/impatient"
+        # No point is lost without a word.
+        [[ -e $JOB/explained ]] || explain "a server that goes on" "$(said "$JOB/client")" || true
+        ((SECONDS < 8)) || touch "$WORK/impatient-$STAGE"
         [[ ! -e $JOB/group ]] || stop_server
     fi
     ! grep -A 20 -E 'Sanitizer|runtime error' "$ERRORS"
@@ -166,61 +208,120 @@ teardown_file() {
     fi
 }
 
-# What came, or a program said, so that it can be shown.
+# Bytes, so that they can be shown: CR, LF and all that is not printable as in C.
 printable() { # the bytes on stdin
-    LC_ALL=C tr -d '\r' | LC_ALL=C tr '\000-\010\013-\037\177' '?' | head -n 14 | sed '2,$s/^/          /'
+    perl -0777 -pe 's/\r/\\r/g; s/\n(?=.)/\\n\n/gs; s/\n\z/\\n/; s/\t/\\t/g; s/([\x00-\x09\x0b-\x1f\x7f])/sprintf "\\x%02x", ord $1/ge;
+        s/((?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})[\x80-\xbf])|([\x80-\xff])/$1 \/\/ sprintf "\\x%02x", ord $2/ge' |
+        head -n 14 | sed '2,$s/^/          /'
 }
+# What a program has printed last.
 said() { # FILE...
-    tail -q -c 400 "$@" | printable
+    tail -q -c 400 "$@" 2>/dev/null | tr -d '\r' | LC_ALL=C tr '\000-\010\013-\037\177' '?' | tail -n 6 | sed '2,$s/^/          /'
 }
 
-# Says why a test fails, and fails.
+# Says beforehand what the cause is if the test fails.
+because() { CAUSE=$1; } # CAUSE
+
+# Says why a test fails, and fails. What is known of the cause comes first.
 explain() { # EXPECTED HINT
+    local cause
+    [[ ! -e $JOB/explained ]] || return 1 # it has been said
+    cause=$(death)
+    [[ -n $cause || ! -s $ANSWER || $(head -n 1 "$ANSWER" | tr -d '\0') != HTTP/*[!$'\r'] ]] ||
+        cause="the lines of its answers end with LF alone: HTTP wants CR LF, in C \"\\r\\n\""
+    [[ -n $cause || ! -s $ANSWER || $(grep -acE '^[A-Za-z-]+:' "$ANSWER") == 0 ]] || grep -qa $'^\r*$' "$ANSWER" ||
+        cause="its answers have no blank line between the fields and the body"
+    touch "$JOB/explained"
+    [[ -z ${cause:=${CAUSE:-}} ]] || echo "cause:    $cause"
     echo "expected: $1"
     [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"
-    [[ ! -e $ANSWER ]] || echo "received: $(head -c 600 "$ANSWER" | printable)"
-    echo "hint:     $2"
+    [[ ! -e $ANSWER ]] || echo "received: $(if [[ -s $ANSWER ]]; then head -c 600 "$ANSWER" | printable; else echo "nothing"; fi)"
+    [[ -z $cause || ! -s $ERRORS ]] || echo "stderr:   $(said "$ERRORS")"
+    [[ -z $2 ]] || echo "hint:     $2"
     return 1
 }
 
-# Waits until a command succeeds, and fails with a hint if it does not in time.
-wait_until() { # HINT COMMAND...
-    local hint=$1 end=$((SECONDS + LIMIT))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || explain "what the hint says, in $LIMIT s at most" "$hint" || return 1
+# A list of things to try, of which all that go wrong are shown at once: "try ITEM COMMAND..." for each, then
+# "expect_no_wrong EXPECTED HINT". Fails if the server has died, or has taken too long: then the rest is not tried.
+try() { # ITEM COMMAND...
+    if ! "${@:2}" >/dev/null; then
+        echo "          $(printable <<<"$1" | sed 's/\\n$//'): $(if [[ -s $ANSWER ]]; then head -n 1 "$ANSWER" | head -c 80 | printable; else echo "nothing"; fi)" >>"$JOB/wrong"
+        rm -f "$JOB/explained"
+    fi
+    ! has_died && ((SECONDS < 2 * LIMIT))
+}
+expect_no_wrong() { # EXPECTED HINT
+    [[ -s $JOB/wrong ]] || return 0
+    rm -f "$ANSWER" "$SENT" "$JOB/explained"
+    explain "$1" "$2" || true
+    echo "wrong:"
+    cat "$JOB/wrong"
+    return 1
+}
+
+# Waits until a command succeeds. Fails if it does not in time, or the server dies meanwhile.
+within() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    until "${@:2}"; do
+        if ((SECONDS >= end)) || has_died; then return 1; fi
         sleep 0.1
     done
+}
+eventually() { within "$SOON" "$@"; } # COMMAND...
+wait_until() { # EXPECTED COMMAND...
+    eventually "${@:2}" || explain "$1, within $SOON s" ""
 }
 
 # Plays a scene in which clients keep the server waiting. It bears that for 5 s, and a busy machine may take
 # longer over the scene: if it failed then, it is played again, and more often if a client came away with nothing.
 in_time() { # COMMAND...
-    local first=$SECONDS most=$LIMIT LIMIT=5 start result=0
+    local first=$SECONDS most=$LIMIT
+    [[ ! -e $WORK/impatient-$STAGE ]] || most=0
+    local LIMIT=5 SOON=5 start result=0
     while rm -f "$ANSWER" && start=$SECONDS && ! "$@" >"$JOB/scene"; do
         [[ ! -e $ANSWER || -s $ANSWER ]] || most=60
         ((SECONDS - start >= 4 && SECONDS - first < most)) || { result=1 && break; }
         release
         settle
+        rm -f "$JOB/explained"
     done
     cat "$JOB/scene"
     return "$result"
 }
 
-client() { # OPTION... ACTION...: the test client, at our port
+client() { # OPTION... ACTION...: the test client, at our port; its complaints are in $JOB/client
     local options=()
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
-    "$CLIENT" -t "$LIMIT" "${options[@]}" "$PORT" "$@" 3>&-
+    [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
+    "$CLIENT" -t "$LIMIT" -q "$([[ -e $WORK/hung-$STAGE ]] && echo 1 || echo 6)" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&-
+}
+
+# The seconds that a request waits for its answer. A server that has let several wait is given less.
+patience() {
+    local hung=0
+    [[ ! -e $WORK/hung-$STAGE ]] || hung=$(wc -l <"$WORK/hung-$STAGE")
+    if ((hung == 0)); then echo "$LIMIT"; elif ((hung < 5)); then echo 8; else echo 3; fi
 }
 
 # Sends bytes as they are (escapes as for printf), and takes what comes until the end.
 send() { # FORMAT [ARGUMENT...]
-    local never=""
     # shellcheck disable=SC2059
     printf "$@" >"$SENT"
-    client file "$SENT" read >"$ANSWER" 2>"$JOB/client" || { (($? == 4)) && never=yes; }
+    receive -t "$(patience)" file "$SENT" read
+}
+
+# The test client, which takes what comes until the end.
+receive() { # OPTION... ACTION...
+    local result=0
+    client "$@" >"$ANSWER" || result=$?
     read_status
-    [[ -z ${never:-} ]] || explain "the end of the connection" "the server neither goes on nor closes the connection"
+    ((result == 4)) || return 0 # 4: out of time
+    echo >>"$WORK/hung-$STAGE"
+    because "a request gets no answer, and the connection is not closed"
+    [[ ! -s $ANSWER ]] || because "an answer comes, but the connection is not closed after it"
+    local hint="close() the socket when the answer is sent, also after an error"
+    ((STAGE != 6)) || hint+="; after fork() the parent has a copy of it, and closes it too"
+    explain "an answer, and the end of the connection" "$hint"
 }
 
 # A request that every stage understands, and that ends with the connection.
@@ -241,7 +342,7 @@ read_status() { # STATUS from $ANSWER
 
 # The value of a header field of $ANSWER, and its body.
 field() { # NAME
-    sed -n '/^\r$/q; s/\r$//; p' "$ANSWER" | sed -n "s/^$1:[[:space:]]*//Ip"
+    sed -n '/^\r$/q; s/[ \t]*\r$//; p' "$ANSWER" | sed -n "s/^$1:[[:space:]]*//Ip"
 }
 body() { # a body in chunks is put together (RFC 9112, section 7.1)
     if [[ $(field Transfer-Encoding) == chunked ]]; then
@@ -253,7 +354,7 @@ body() { # a body in chunks is put together (RFC 9112, section 7.1)
 
 # An answer, but for the value of a Date that is well-formed.
 without_date() { # FILE
-    LC_ALL=C sed '1,/^\r$/s/^Date: [A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]\{4\} [0-9:]\{8\} GMT\r$/Date: (now)\r/' "$1"
+    LC_ALL=C sed '1,/^\r$/s/^Date:[ \t]*[A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]\{4\} [0-9:]\{8\} GMT[ \t]*\r$/Date: (now)\r/I' "$1"
 }
 
 expect_status() { # STATUS HINT: one status, or several, as 403|404
@@ -262,6 +363,7 @@ expect_status() { # STATUS HINT: one status, or several, as 403|404
 
 # A client that is too slow is dropped: at once would be wrong, and much later too.
 expect_drop() { # MILLISECONDS HINT
+    [[ -n $1 ]] || explain "the connection closed after 5 s" "after $LIMIT s it is still open: $2" || return 1
     (($1 >= 4500 && $1 < 20000)) || explain "the connection closed after 5 s" "it took $1 ms: $2"
 }
 
@@ -281,13 +383,18 @@ expect_no_file() { # STATUS HINT
 
 # The server is as good as new: it serves a page.
 expect_service() { # HINT
-    get /
-    [[ $STATUS == 200 ]] || explain "an answer to the next request" "$1"
+    get / || return 1
+    [[ $STATUS != 200 ]] || return 0
+    [[ -z $STATUS ]] || because "GET / is answered with $STATUS, not with 200 (/ is html/index.html)"
+    explain "an answer to the next request, GET /" "$1"
 }
 
-# Reads or sets a limit of the server; only its own user may.
+# Reads or sets a limit of the server; only its own user may. A server that has died has none.
 limit() { # PID OPTION...
-    "${AS[@]}" prlimit --pid "$@"
+    local as=()
+    [[ $SERVER_USER == root ]] || as=(setpriv --reuid="$SERVER_USER" --regid=65534 --clear-groups)
+    alive "$1" || return 1
+    "${as[@]}" prlimit --pid "$@"
 }
 
 # A request to a server that can start neither process nor thread.
@@ -307,11 +414,11 @@ expect_complaint() { # CALL
     before=$(complaints "$1")
     get_without_processes
     more() { (($(complaints "$1") > before)); }
-    wait_until "say on stderr that $1 failed, and why" more "$1"
+    eventually more "$1" || explain "a line on stderr when $1 fails" "say so with perror(), or with the error number that it returns"
 }
 
-# The processes that the server has started, and those that they have.
-children() { pgrep --session "$(<"$JOB/group")" | grep -vx "$PID" || true; }
+# The processes that the server has started for its clients, and those that they have.
+children() { pgrep --session "$(<"$JOB/group")" | grep -vxF -f "$JOB/frame" || true; }
 count_children() { children | wc -w; }
 count_threads() { count_entries "/proc/$PID/task"; }
 count_descriptors() { count_entries "/proc/$PID/fd"; }
@@ -321,8 +428,14 @@ count_entries() { # DIRECTORY
 }
 # Sanitizers need memory of their own, so that of the server is not measured then.
 measures_memory() { [[ -z $SANITIZE ]]; }
-resident_kb() { awk '/^VmRSS/ {print $2}' "/proc/$PID/status"; }
-cpu_ticks() { sed 's/.*) //' "/proc/$PID/stat" | awk '{print $12 + $13}'; }
+resident_kb() { memory_kb VmRSS; }
+memory_kb() { # FIELD: 0 when the server has died
+    awk -v field="$1:" '$1 == field {kb = $2} END {print kb + 0}' "/proc/$PID/status" 2>/dev/null || echo 0
+}
+cpu_ticks() { # the CPU time of the server, in 10 ms
+    alive "$PID" || return 1
+    sed 's/.*) //' "/proc/$PID/stat" | awk '{print $12 + $13}'
+}
 
 # Waits until the server has nothing of earlier clients, or has kept it for 3 s.
 settle() {
@@ -330,7 +443,7 @@ settle() {
     while now="$(count_descriptors) $(count_children) $(count_threads)"; do
         if [[ $now != "$before" ]]; then before=$now since=$SECONDS; fi
         ((SECONDS - since < 3)) || return 0
-        ((${now%% *} > $(<"$JOB/descriptors") || $(count_children) > $(<"$JOB/children"))) || return 0
+        ((${now%% *} > $(<"$JOB/descriptors") || $(count_children) > 0)) || return 0
         sleep 0.1
     done
 }
@@ -346,11 +459,12 @@ free_descriptor() { # PID
 hold() { # OPTION... ACTION...
     local options=()
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
+    printf '%s' "$*" >"$SENT"
     : >"$JOB/holding"
     "$CLIENT" -t 60 "${options[@]}" "$PORT" "$@" hold >"$JOB/holding" 2>&1 3>&- &
     HOLDER=$!
     disown "$HOLDER"
-    wait_until "the client did not get that far" grep -aq '^holding' "$JOB/holding"
+    wait_until "the client can play this: $*" grep -aq '^holding' "$JOB/holding"
 }
 release() {
     kill "${HOLDER:-}" 2>/dev/null || true

@@ -1,18 +1,22 @@
-# A grade, as tests/results.jq makes it, in the format that is asked for.
+# A grade, as grade.jq makes it, in the format that is asked for.
+include "causes";
 
 def indent($by): split("\n") | map($by + .) | join("\n");
 def right($width): tostring | " " * ($width - length) + .;
 
 # What a homework that does not build shows instead of each test.
 def shown: if .built then .tests else
-    [{number: 1, name: "the server is built", points: .max_score, earned: 0, status: "failed", output}] end;
+    [{number: 1, name: "the server is built", points: .max_score, earned: 0, status: "failed", output, cause: null, own: true, rank: 0}] end;
 
 def table:
-    "\(.homework), stage \(.stage): \(.score) of \(.max_score) points", "",
+    def row: (.points | right(6)) + (.earned | right(8)) + "  " + .name;
+    "\(.homework), stage \(.stage): \(.score) of \(.max_score) points"
+        + (if .likeliest then "; likeliest cause: \(.likeliest)" else "" end), "",
     "points  earned  test",
-    (shown[] | (.points | right(6)) + (.earned | right(8)) + "  " + .name,
-        if .status != "passed" then (.output | indent(" " * 18)) else empty end),
-    "", "\(.homework), stage \(.stage): \(.score) of \(.max_score) points";
+    # What went wrong comes first; those with one cause stand together, and it is told once.
+    ([shown[] | select(.status == "failed")] | by_cause[] | .[] | row,
+        (if .again then "the same cause" else .output end | indent(" " * 18))),
+    (shown[] | select(.status != "failed") | row, if .status == "skipped" then (.output | indent(" " * 18)) else empty end);
 
 def tap:
     "1..\(shown | length)",
@@ -32,7 +36,8 @@ def junit:
 
 def gradescope:
     {score, execution_time: .seconds, visibility: "visible", stdout_visibility: "hidden",
-        output: (if .built then "\(.score) of \(.max_score) points" else "The server could not be built:\n" + .output end),
+        output: (if .built then "\(.score) of \(.max_score) points"
+            + (if .likeliest then "; likeliest cause: \(.likeliest)" else "" end) else "The server could not be built:\n" + .output end),
         tests: [shown[] | {score: .earned, max_score: .points, number: "\(.number)", name, output,
             status: (if .status == "failed" then "failed" else "passed" end), visibility: "visible"}]};
 

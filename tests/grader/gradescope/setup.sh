@@ -3,7 +3,7 @@
 set -euo pipefail
 apt-get update
 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    bats curl gcc iproute2 jq libc6-dev make perl procps python3 util-linux
+    bats bubblewrap curl gcc jq libc6-dev make perl procps python3 util-linux
 # Where the system's bats is too old, npm has a newer one.
 tools=${AUTOGRADER:-/autograder}/source/tests/tools
 "$tools" || { apt-get install -y --no-install-recommends npm && "$tools"; }

@@ -1,0 +1,23 @@
+# Which of the tests that have failed names the cause: for tests/run and for the grader.
+
+# Of a server that has died, what it was sent, and its last words, as the test that saw it printed them.
+def detail($key; $words):
+    (first(.output | split("\n")[] | select(startswith($key))) // "") | .[10:]
+    | if . == "" then "" else "; \($words): " + (if length > 120 then .[:120] + "..." else . end) end;
+
+def dies: . != null and test("^the server (dies|ends|was killed)");
+
+# The failed tests: first those that say that the server dies, then those of the stage's own concept, then the
+# others, from the first stage on. Whoever fails for a cause that an earlier one names comes right after it, marked "again".
+def by_cause:
+    sort_by([(if (.cause | dies) then 0 else 1 end), (if .own then 0 else 1 end), .rank])
+    | to_entries | map(.value + {place: .key})
+    | group_by(.cause // .name) | map(sort_by(.place) | [.[0]] + (.[1:] | map(. + {again: true}))) | sort_by(.[0].place);
+
+# The likeliest cause, in one line. What many tests name is more than what one says.
+def likeliest:
+    (map(select(.[0].cause != null)) | max_by(length)) as $shared
+    | (if (.[0][0].cause | dies) then .[0] elif ($shared | length) >= 3 then $shared else .[0] end)[0]
+    | if .cause == null then "\"\(.name)\" fails"
+      elif (.cause | dies) then .cause + detail("sent: "; "it was sent") + detail("stderr: "; "its last words")
+      else .cause end;

@@ -1,0 +1,20 @@
+# Why a stage has failed, for whoever reads a terminal: of the tests of its own concept what they print, of the
+# others the names; with $verbose all. The input is what tests/results.jq makes of each suite, in one list.
+include "causes";
+
+def indent($by): split("\n") | map($by + .) | join("\n");
+def full: "\n" + .name, (.output | indent("    "));
+
+group_by(.stage)[] | .[0].stage as $stage
+| [sort_by(.suite)[] | .suite as $suite | .tests[] | . + {own: ($suite | startswith("\($stage)_"))}] | to_entries | map(.value + {rank: .key})
+| map(select(.status != "skipped")) as $all
+| map(select(.status == "failed")) | select(length > 0)
+| length as $failed | by_cause
+| (map(select(.[0].own) | length) | add // 0) as $own
+| "", "== stage \($stage): \($failed) of \($all | length) tests failed", "start here: \(likeliest)",
+    (if $verbose then .[][] | full
+     else
+        (to_entries[] | select(.key == 0 or .value[0].own) | .value[0] | full),
+        ([to_entries[] | if .key == 0 or .value[0].own then .value[1:] else .value end | .[] | .name]
+            | select(length > 0) | "\nThese failed too, and perhaps for the same reason (VERBOSE=1 shows what each of them prints):", (.[] | "    " + .))
+     end)
