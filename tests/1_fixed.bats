@@ -228,7 +228,7 @@ take_descriptors() {
         lowest=$(free_descriptor "$PID")
         limit "$PID" --nofile="$lowest:"
         # The accept() that waits already has its descriptor; it is the next one that fails.
-        client -t 2 send $'GET / HTTP/1.0\r\n\r\n' read >/dev/null 2>&1 || true
+        "$CLIENT" -t 2 "$PORT" send $'GET / HTTP/1.0\r\n\r\n' read >/dev/null 2>&1 3>&- || true
         # Has an earlier client left only now, and given one back?
         (($(free_descriptor "$PID") < lowest)) || return 0
     done

@@ -68,6 +68,12 @@ TYPES
             explain "Location: $target/" "the same path, encoded, with a slash; here: $(field Location)" || return 1
         expect_page || return 1
     done
+    get "/$NAME?page=2"
+    [[ $(field Location) =~ ^(http://[^/]+)?"/$NAME/"(\?page=2)?$ ]] ||
+        explain "Location: /$NAME/" "the query is no part of the path; here: $(field Location)" || return 1
+    mkdir -p "$HTML/$NAME/empty/index.html"
+    get "/$NAME/empty/"
+    expect_status "404|403" "index.html is a directory here: that is no page, and to send the client to itself helps nobody" || return 1
     get "//$NAME"
     [[ $(field Location) != //* ]] || explain "no Location that begins with //" "a browser takes //name for a host"
 }
@@ -103,10 +109,10 @@ TYPES
 }
 
 @test "another method gets 405, and is told which are allowed" {
-    for method in POST PUT DELETE OPTIONS PATCH get GETS "$(random_name)"; do
+    for method in POST PUT DELETE OPTIONS PATCH get GETS HEADS "$(random_name)"; do
         ask "$method" /
         # RFC 9110, section 9.1: 501 is for a method that nobody knows.
-        [[ $STATUS != 501 || ! $method =~ ^(get|GETS|[0-9a-f]+)$ ]] || continue
+        [[ $STATUS != 501 || ! $method =~ ^(get|GETS|HEADS|[0-9a-f]+)$ ]] || continue
         try "$method /" expect_status 405 "" || break
         [[ $STATUS == 405 ]] || continue
         [[ $(field Allow | tr -d ' ') =~ ^(GET,HEAD|HEAD,GET)$ ]] || explain "Allow: GET, HEAD" "RFC 9110, section 15.5.6" || return 1

@@ -9,15 +9,8 @@ setup() {
     ((PORT == ASKED)) || because "the server listens on port $PORT, whatever port it is given"
 }
 
-# Starts a second server with these arguments; sets OTHER, its process.
-start_other() { # ARGUMENT...
-    (cd "$SITE" && exec "${AS[@]}" "$PLACE/server" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
-    OTHER=$!
-    disown "$OTHER"
-}
-
 @test "port 0 takes a free port, and the server says which" {
-    start_other 0
+    start_other "$PLACE/server" 0
     eventually grep -q listening "$JOB/other" || explain "listening on http://127.0.0.1:PORT/ on stdout, flushed" "it says: $(said "$JOB/other")" || return 1
     [[ $(<"$JOB/other") =~ ^listening\ on\ http://127\.0\.0\.1:([0-9]+)/$ ]] || explain "the line with the port" "$(said "$JOB/other")"
     ((BASH_REMATCH[1] > 0)) || explain "the port that the kernel has chosen" "getsockname() tells it" || return 1
@@ -26,7 +19,7 @@ start_other() { # ARGUMENT...
 
 @test "two servers run side by side on two ports" {
     port=$(free_port)
-    start_other "$port"
+    start_other "$PLACE/server" "$port"
     eventually listens "$port" || explain "a second server, on port $port" "the port is the first argument; it says: $(said "$JOB/other")" || return 1
     expect_service "the first" || return 1
     PORT=$port expect_service "the second"
@@ -34,7 +27,7 @@ start_other() { # ARGUMENT...
 
 @test "ADDRESS 0.0.0.0 opens the server to the network" {
     port=$(free_port)
-    start_other "$port" 0.0.0.0
+    start_other "$PLACE/server" "$port" 0.0.0.0
     eventually listens "$port" || explain "a server on port $port" "port and address are the arguments; it says: $(said "$JOB/other")" || return 1
     curl --silent --max-time "$LIMIT" "http://127.0.0.2:$port/" >"$ANSWER" 3>&- || true
     cmp -s "$HTML/index.html" "$ANSWER" || explain "the page, on another address" "bind to the address of the argument"
@@ -53,7 +46,7 @@ start_other() { # ARGUMENT...
         eval "set -- $arguments"
         try_server "$SITE" "$@"
         if [[ $ENDED != 2 ]]; then
-            echo "          ./server $arguments: $( ((ENDED == 124)) && echo "it starts" || echo "exit status $ENDED")" >>"$JOB/wrong"
+            echo "          ./server $arguments: $( ((ENDED == 137)) && echo "it starts" || echo "exit status $ENDED")" >>"$JOB/wrong"
         elif ! grep -q sage "$JOB/complaint" || [[ -s $JOB/said ]]; then
             echo "          ./server $arguments: it says: $(said "$JOB/said" "$JOB/complaint")" >>"$JOB/wrong"
         fi

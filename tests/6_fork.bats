@@ -5,21 +5,6 @@ load helpers
 
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
-@test "clients that stall hold up nobody else" {
-    truncate -s 1G "$HTML/huge-$NAME"
-    hold -n 20
-    silent=$HOLDER
-    hold -n 20 send "GET / HT"
-    half=$HOLDER
-    hold -n 20 -b 4096 send "GET /huge-$NAME HTTP/1.1"$'\r\nHost: test\r\n\r\n'
-    start=${EPOCHREALTIME/./}
-    for _ in 1 2 3 4 5; do expect_service "another client has its turn at once" || return 1; done
-    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
-    kill "$silent" "$half" || true
-    release
-    ((ms < 20000)) || explain "5 answers at once, though 60 clients stall" "they took $ms ms"
-}
-
 # A client is served by a child.
 expect_child() {
     local without
@@ -33,6 +18,16 @@ expect_child() {
 
 # The children that remain, as ps shows them, for a hint.
 remaining() { ps -o pid,stat -p "$(children | paste -s -d ,)" 2>/dev/null | sed '2,$s/^/          /' || true; }
+
+# bats test_tags=until:6
+@test "the connection ends as soon as the child has sent its answer" {
+    expect_child || return 1
+    result=0
+    curl -q -sS --noproxy '*' -m 8 -o "$ANSWER" "http://127.0.0.1:$PORT/" 3>&- 2>"$JOB/client" || result=$?
+    ((result != 28)) || explain "the end of the connection" "curl has $(wc -c <"$ANSWER") bytes of the page, and waits for more, as a \
+browser does: the connection ends when its last copy is closed; after fork() the parent has one too: close(client)" || return 1
+    ((result == 0)) || explain "the page" "curl says: $(said "$JOB/client")"
+}
 
 # bats test_tags=until:6
 @test "each client has a process of its own, as long as it is connected" {
@@ -60,16 +55,6 @@ remaining() { ps -o pid,stat -p "$(children | paste -s -d ,)" 2>/dev/null | sed 
     gone() { (($(count_children) <= before)); }
     eventually gone || explain "50 requests, and 50 children that end" "$(($(count_children) - before)) remain: a child that runs on into \
 the accept loop never ends (S: it waits); one that nobody waits for is a zombie (Z): $(remaining)"
-}
-
-# bats test_tags=until:6
-@test "the connection ends as soon as the child has sent its answer" {
-    expect_child || return 1
-    result=0
-    curl -q -sS --noproxy '*' -m 8 -o "$ANSWER" "http://127.0.0.1:$PORT/" 3>&- 2>"$JOB/client" || result=$?
-    ((result != 28)) || explain "the end of the connection" "curl has $(wc -c <"$ANSWER") bytes of the page, and waits for more, as a \
-browser does: the connection ends when its last copy is closed; after fork() the parent has one too: close(client)" || return 1
-    ((result == 0)) || explain "the page" "curl says: $(said "$JOB/client")"
 }
 
 # bats test_tags=until:6
@@ -114,4 +99,19 @@ descriptors more, for $(($(count_children) - children)) children: fork() has giv
 # bats test_tags=until:6
 @test "the log has a line for a fork that fails" {
     expect_complaint "fork()"
+}
+
+@test "clients that stall hold up nobody else" {
+    truncate -s 1G "$HTML/huge-$NAME"
+    hold -n 20
+    silent=$HOLDER
+    hold -n 20 send "GET / HT"
+    half=$HOLDER
+    hold -n 20 -b 4096 send "GET /huge-$NAME HTTP/1.1"$'\r\nHost: test\r\n\r\n'
+    start=${EPOCHREALTIME/./}
+    for _ in 1 2 3 4 5; do expect_service "another client has its turn at once" || return 1; done
+    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    kill "$silent" "$half" || true
+    release
+    ((ms < 20000)) || explain "5 answers at once, though 60 clients stall" "they took $ms ms"
 }

@@ -27,7 +27,7 @@ corpus() {
 
 # Puts the corpus through the server, and keeps the answers in a directory.
 record_answers() { # DIRECTORY
-    local line number=0
+    local line number=0 QUIET=15 # a connection that stays open is closed after 5 s
     mkdir "$1"
     while read -r line; do
         send "$line"

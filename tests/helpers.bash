@@ -85,6 +85,7 @@ launch() {
     disown "$PID" # bash need not report its end
     echo "$PID" >"$JOB/group"
     local end=$((SECONDS + LIMIT))
+    LAUNCHED=$SECONDS
     until find_server; do
         if [[ -s $JOB/ended ]] || ! alive "$PID" || ((SECONDS >= end)); then
             give_up "a server that listens on port $ASKED" "the server does not start to listen on port $ASKED" || return 1
@@ -109,8 +110,9 @@ give_up() { # EXPECTED CAUSE
     explain "$1" "start it by hand: $([[ -s $ERRORS ]] || echo "it prints nothing on stderr")"
 }
 
-# Where the server listens: on the port that it was given, or on another, if that is what it does. Sets
-# PORT, and PID to the process that has the socket, which a script may have started.
+# Where the server listens: on the port that it was given, or on another, if that is what it does (and not what
+# an earlier server still does, which ends just now). Sets PORT, and PID to the process that has the socket, which a
+# script may have started.
 find_server() {
     local user=$SERVER_USER hex number inode='' holders
     [[ $user != root ]] || user=0
@@ -118,6 +120,7 @@ find_server() {
         PORT=$((16#$hex)) inode=$number
         ((PORT != ASKED)) || break
     done < <(awk -v user="$user" '$4 == "0A" && $8 == user {print substr($2, length($2) - 3), $10}' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+    ((PORT == ASKED || SECONDS > LAUNCHED + 1)) || return 1
     [[ -n $inode && ($SANDBOX != none || $user != 0 || $PORT == "$ASKED") ]] || return 1
     holders=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | cut -d / -f 3 | sort -n)
     grep -qx "$PID" <<<"$holders" || PID=${holders%%$'\n'*}
@@ -157,20 +160,27 @@ death() {
         *) echo "the server dies of $signal" ;;
         esac
     elif [[ -e $JOB/group ]] && ! alive "$(<"$JOB/group")"; then
-        echo "the server was killed by the tests: too much memory, or too many processes"
+        echo "the server was killed: by the tests, for too much memory or too many processes, or by itself"
     fi
 }
-has_died() { [[ -n $(death) ]]; }
+has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself
+
+# Starts another program as a server, which prints to $JOB/other. Sets OTHER, its process.
+start_other() { # PROGRAM ARGUMENT...
+    (cd "$SITE" && exec setsid "${AS[@]}" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
+    OTHER=$!
+    disown "$OTHER"
+}
 
 # Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
 # in $JOB/said and $JOB/complaint.
 try_server() { # DIRECTORY ARGUMENT...
     ENDED=0
-    (cd "$1" && timeout "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
+    (cd "$1" && timeout -s KILL "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
 }
 
 expect_end() { # STATUS [HINT]
-    [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "the status is $ENDED (124: it runs on) ${2:-}; it says: $(said "$JOB/complaint")"
+    [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "the status is $ENDED (137: it runs on) ${2:-}; it says: $(said "$JOB/complaint")"
 }
 
 # One server serves all tests of a suite; it is started for the first, and again if a test has failed or
@@ -180,6 +190,8 @@ setup_file() {
 }
 setup() { set_up; }
 set_up() {
+    # bats notes every command, to say where a test has failed. That takes a third of the time.
+    [[ -n ${VERBOSE:-} ]] || trap - DEBUG
     rm -f "$ANSWER" "$SENT" "$JOB/client" "$JOB/wrong" "$JOB/explained"
     if [[ -e $JOB/running ]]; then
         read -r PID PORT ASKED <"$JOB/running"
@@ -192,7 +204,7 @@ set_up() {
     start_server
 }
 teardown() {
-    for process in ${HOLDER:-} ${OTHER:-}; do kill -KILL "$process" 2>/dev/null || true; done
+    for process in ${HOLDER:-} ${OTHER:-}; do kill -KILL -- "$process" "-$process" 2>/dev/null || true; done
     if [[ -z ${BATS_TEST_COMPLETED:-} ]]; then
         # No point is lost without a word.
         [[ -e $JOB/explained ]] || explain "a server that goes on" "$(said "$JOB/client")" || true
@@ -290,24 +302,29 @@ in_time() { # COMMAND...
 }
 
 client() { # OPTION... ACTION...: the test client, at our port; its complaints are in $JOB/client
-    local options=()
+    local options=() quiet=${QUIET:-6} result=0
+    [[ ! -e $WORK/hung-$STAGE ]] || quiet=1
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
     [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
-    "$CLIENT" -t "$LIMIT" -q "$([[ -e $WORK/hung-$STAGE ]] && echo 1 || echo 6)" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&-
+    "$CLIENT" -t "$LIMIT" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
+    if [[ $result == 4 && ${*: -1} == read ]]; then # out of time
+        echo >>"$WORK/hung-$STAGE"
+        because "an answer comes, but the connection is not closed after it"
+    fi
+    return "$result"
 }
 
-# The seconds that a request waits for its answer. A server that has let several wait is given less.
-patience() {
-    local hung=0
-    [[ ! -e $WORK/hung-$STAGE ]] || hung=$(wc -l <"$WORK/hung-$STAGE")
-    if ((hung == 0)); then echo "$LIMIT"; elif ((hung < 5)); then echo 8; else echo 3; fi
-}
-
-# Sends bytes as they are (escapes as for printf), and takes what comes until the end.
+# Sends bytes as they are (escapes as for printf), and takes what comes until the end. A server that has let several
+# requests wait for nothing is given less time for the next.
 send() { # FORMAT [ARGUMENT...]
+    local seconds=$LIMIT
+    if [[ -e $WORK/hung-$STAGE ]]; then
+        seconds=8
+        (($(wc -l <"$WORK/hung-$STAGE") < 5)) || seconds=3
+    fi
     # shellcheck disable=SC2059
     printf "$@" >"$SENT"
-    receive -t "$(patience)" file "$SENT" read
+    receive -t "$seconds" file "$SENT" read
 }
 
 # The test client, which takes what comes until the end.
@@ -315,10 +332,8 @@ receive() { # OPTION... ACTION...
     local result=0
     client "$@" >"$ANSWER" || result=$?
     read_status
-    ((result == 4)) || return 0 # 4: out of time
-    echo >>"$WORK/hung-$STAGE"
-    because "a request gets no answer, and the connection is not closed"
-    [[ ! -s $ANSWER ]] || because "an answer comes, but the connection is not closed after it"
+    ((result == 4)) || return 0
+    [[ -s $ANSWER ]] || because "a request gets no answer, and the connection is not closed"
     local hint="close() the socket when the answer is sent, also after an error"
     ((STAGE != 6)) || hint+="; after fork() the parent has a copy of it, and closes it too"
     explain "an answer, and the end of the connection" "$hint"
