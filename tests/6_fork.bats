@@ -30,6 +30,17 @@ browser does: the connection ends when its last copy is closed; after fork() the
 }
 
 # bats test_tags=until:6
+@test "a child serves one client, and ends" {
+    settle
+    before=$(count_children)
+    expect_child || return 1
+    client -r 50 send "$request" read >/dev/null
+    gone() { (($(count_children) <= before)); }
+    eventually gone || explain "50 requests, and 50 children that end" "$(($(count_children) - before)) remain: a child that runs on into \
+the accept loop never ends (S: it waits); one that nobody waits for is a zombie (Z): $(remaining)"
+}
+
+# bats test_tags=until:6
 @test "each client has a process of its own, as long as it is connected" {
     settle
     before=$(count_children)
@@ -44,17 +55,6 @@ browser does: the connection ends when its last copy is closed; after fork() the
     release
     none() { (($(count_children) <= before)); }
     eventually none || explain "no child when the clients have left" "a child ends with exit(); one that nobody waits for is a zombie (Z): $(remaining)"
-}
-
-# bats test_tags=until:6
-@test "a child serves one client, and ends" {
-    settle
-    before=$(count_children)
-    expect_child || return 1
-    client -r 50 send "$request" read >/dev/null
-    gone() { (($(count_children) <= before)); }
-    eventually gone || explain "50 requests, and 50 children that end" "$(($(count_children) - before)) remain: a child that runs on into \
-the accept loop never ends (S: it waits); one that nobody waits for is a zombie (Z): $(remaining)"
 }
 
 # bats test_tags=until:6

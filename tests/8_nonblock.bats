@@ -284,7 +284,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     PORT=$port
     hold -n 100 send "GET / HT"
     sleep 0.5
-    alive "$OTHER" || explain "a server that goes on" "it has ended: $(said "$JOB/other")" || return 1
+    other_is_alive || explain "a server that goes on" "it has ended: $(said "$JOB/other")" || return 1
     release
     served() { get / && [[ $STATUS == 200 ]]; }
     eventually served || explain "an answer to the next client, when the others have left" ""

@@ -27,10 +27,10 @@ corpus() {
 
 # Puts the corpus through the server, and keeps the answers in a directory.
 record_answers() { # DIRECTORY
-    local line number=0 QUIET=15 # a connection that stays open is closed after 5 s
+    local line number=0
     mkdir "$1"
     while read -r line; do
-        send "$line"
+        QUIET=15 send "$line" # a connection that stays open is closed after 5 s
         number=$((number + 1))
         without_date "$ANSWER" >"$1/$number"
     done <"$JOB/corpus"

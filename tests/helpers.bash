@@ -172,15 +172,18 @@ start_other() { # PROGRAM ARGUMENT...
     disown "$OTHER"
 }
 
+other_is_alive() { alive "$OTHER"; }
+
 # Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
 # in $JOB/said and $JOB/complaint.
 try_server() { # DIRECTORY ARGUMENT...
     ENDED=0
-    (cd "$1" && timeout -s KILL "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null || ENDED=$?
+    { (cd "$1" && exec timeout -s KILL "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null; } 2>/dev/null ||
+        ENDED=$?
 }
 
 expect_end() { # STATUS [HINT]
-    [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "the status is $ENDED (137: it runs on) ${2:-}; it says: $(said "$JOB/complaint")"
+    [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "$( ((ENDED == 137)) && echo "it runs on" || echo "the status is $ENDED")${2:+; $2}; it says: $(said "$JOB/complaint")"
 }
 
 # One server serves all tests of a suite; it is started for the first, and again if a test has failed or
@@ -210,6 +213,8 @@ teardown() {
         [[ -e $JOB/explained ]] || explain "a server that goes on" "$(said "$JOB/client")" || true
         ((SECONDS < 8)) || touch "$WORK/impatient-$STAGE"
         [[ ! -e $JOB/group ]] || stop_server
+    elif [[ -n ${PID:-} && ! -e $JOB/killed ]]; then
+        alive "$PID" || explain "a server that goes on" "" || return 1
     fi
     ! grep -A 20 -E 'Sanitizer|runtime error' "$ERRORS"
 }
