@@ -109,6 +109,21 @@ load helpers
         "$wrong are not: is something shared between two clients? does a connection wait that nobody accepts?"
 }
 
+# bats test_tags=until:2
+@test "a request that names no file ends without a byte, and the reason is on stderr" {
+    for target in "/$(random_name)" "/$NAME" /%zz "/index.html/"; do
+        known=$(wc -l <"$ERRORS")
+        complained() { (($(wc -l <"$ERRORS") > known)); }
+        get "$target"
+        expect_no_file - "stage 2 closes the connection" || return 1
+        wait_until "a line on stderr that says why $target gets no answer" complained || return 1
+    done
+    result=0
+    curl --silent --max-time "$LIMIT" "http://127.0.0.1:$PORT/$(random_name)" >"$ANSWER" 3>&- || result=$?
+    ((result == 52)) || explain "that curl says (52) Empty reply from server" "it ends with $result: close the connection, and send nothing" || return 1
+    expect_service "the server goes on"
+}
+
 # What must not be served, whatever is done to reach it.
 @test "nothing outside html/ is served" {
     expect_nothing_secret() { ! grep -aqE "secret $NAME|^root:" "$ANSWER"; }
@@ -140,21 +155,6 @@ load helpers
 @test "a device is no file" {
     get "/$NAME.device"
     expect_no_file "404|403" "fstat() and S_ISREG() tell a regular file"
-}
-
-# bats test_tags=until:2
-@test "a request that names no file ends without a byte, and the reason is on stderr" {
-    for target in "/$(random_name)" "/$NAME" /%zz "/index.html/"; do
-        known=$(wc -l <"$ERRORS")
-        complained() { (($(wc -l <"$ERRORS") > known)); }
-        get "$target"
-        expect_no_file - "stage 2 closes the connection" || return 1
-        wait_until "a line on stderr that says why $target gets no answer" complained || return 1
-    done
-    result=0
-    curl --silent --max-time "$LIMIT" "http://127.0.0.1:$PORT/$(random_name)" >"$ANSWER" 3>&- || result=$?
-    ((result == 52)) || explain "that curl says (52) Empty reply from server" "it ends with $result: close the connection, and send nothing" || return 1
-    expect_service "the server goes on"
 }
 
 # bats test_tags=until:2

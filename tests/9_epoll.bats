@@ -43,6 +43,11 @@ ticks_in_two_seconds() {
     ((ticks <= 6)) || explain "no CPU time" "$ticks ticks in 2 s: a reset is reported as EPOLLIN with EPOLLERR and EPOLLHUP, until the socket is closed"
 }
 
+@test "the server raises its limit of descriptors" {
+    [[ $(limit "$PID" --nofile --output SOFT,HARD --noheadings | awk '$1 == $2' | wc -l) == 1 ]] ||
+        explain "the soft limit equal to the hard one" "$(limit "$PID" --nofile)"
+}
+
 @test "10,000 connections are served, and an idle one costs at most 250 bytes" {
     (($(ulimit -Hn) >= 10100)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
     get /
@@ -58,11 +63,6 @@ ticks_in_two_seconds() {
     ((open >= 9000)) || explain "10,000 open connections" "here are $open; raise RLIMIT_NOFILE"
     ! measures_memory || (((after - before) * 1024 / open <= 250)) || explain "250 bytes for each idle connection" \
         "$(((after - before) * 1024 / open)) bytes each: buffers only while a request or an answer is under way"
-}
-
-@test "the server raises its limit of descriptors" {
-    [[ $(limit "$PID" --nofile --output SOFT,HARD --noheadings | awk '$1 == $2' | wc -l) == 1 ]] ||
-        explain "the soft limit equal to the hard one" "$(limit "$PID" --nofile)"
 }
 
 # bats test_tags=kit

@@ -484,7 +484,7 @@ hold() { # OPTION... ACTION...
     "$CLIENT" -t 60 "${options[@]}" "$PORT" "$@" hold >"$JOB/holding" 2>&1 3>&- &
     HOLDER=$!
     disown "$HOLDER"
-    wait_until "the client can play this: $*" grep -aq '^holding' "$JOB/holding"
+    within "$LIMIT" grep -aq '^holding' "$JOB/holding" || explain "a client that comes to the end of this" "it hangs, or gets no connection"
 }
 release() {
     kill "${HOLDER:-}" 2>/dev/null || true

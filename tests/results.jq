@@ -1,4 +1,4 @@
-# What bats printed of a suite (TAP), as JSON: $stage, $suite, and of each test its name, its status (passed, failed
+# What bats printed of a suite (TAP), as JSON: $stage, $suite, $part (slow, or !slow), and of each test its name, its status (passed, failed
 # or skipped), what it printed, and the cause, if it names one. A suite is whole if no test is missing.
 
 # What a test printed, without the lines that say where in our files it failed, or signs that no report can hold.
@@ -16,4 +16,4 @@ def evidence:
     else . end)
 | map(.lines |= evidence | .cause = (first(.lines[] | select(startswith("cause: ")) | ltrimstr("cause: ") | ltrimstr("   ")) // null)
     | .output = (.lines | join("\n")) | del(.lines))
-| {stage: $stage, suite: $suite, whole: ($lines[0] == "1..\(length)"), tests: .}
+| {stage: $stage, suite: $suite, part: $part, whole: ($lines[0] == "1..\(length)"), tests: .}

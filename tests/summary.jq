@@ -6,7 +6,7 @@ def indent($by): split("\n") | map($by + .) | join("\n");
 def full: "\n" + .name, (.output | indent("    "));
 
 group_by(.stage)[] | .[0].stage as $stage
-| [sort_by(.suite)[] | .suite as $suite | .tests[] | . + {own: ($suite | startswith("\($stage)_"))}] | to_entries | map(.value + {rank: .key})
+| [sort_by(.suite, .part)[] | .suite as $suite | .tests[] | . + {own: ($suite | startswith("\($stage)_"))}] | to_entries | map(.value + {rank: .key})
 | map(select(.status != "skipped")) as $all
 | map(select(.status == "failed")) | select(length > 0)
 | length as $failed | by_cause
