@@ -148,6 +148,7 @@ death() {
     if [[ -s $JOB/ended ]]; then
         local status signal
         status=$(<"$JOB/ended")
+        [[ $status =~ ^[0-9]{1,3}$ ]] || status=0 # bash runs a command in what it takes for a sum
         if ((status <= 128)); then
             echo "the server ends by itself, with exit status $status"
             return
@@ -383,7 +384,8 @@ expect_status() { # STATUS HINT: one status, or several, as 403|404
 
 # A client that is too slow is dropped: at once would be wrong, and much later too.
 expect_drop() { # MILLISECONDS HINT
-    [[ -n $1 ]] || explain "the connection closed after 5 s" "after $LIMIT s it is still open: $2" || return 1
+    # Nothing else than a number may be taken for a sum: bash would run a command that a server has put in it.
+    [[ $1 =~ ^[0-9]+$ ]] || explain "the connection closed after 5 s" "after $LIMIT s it is still open: $2" || return 1
     (($1 >= 4500 && $1 < 20000)) || explain "the connection closed after 5 s" "it took $1 ms: $2"
 }
 

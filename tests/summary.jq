@@ -10,7 +10,6 @@ group_by(.stage)[] | .[0].stage as $stage
 | map(select(.status != "skipped")) as $all
 | map(select(.status == "failed")) | select(length > 0)
 | length as $failed | by_cause
-| (map(select(.[0].own) | length) | add // 0) as $own
 | "", "== stage \($stage): \($failed) of \($all | length) tests failed", "start here: \(likeliest)",
     (if $verbose then .[][] | full
      else
