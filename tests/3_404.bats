@@ -174,6 +174,7 @@ TYPES
         wait_until "the server's descriptors do not change while its client is silent" steady
         limit_all
         printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
+        on_time
         wait "$OTHER" || explain "the answer, and then the end" "the client exits with $? (3: reset)" || return 1
         read_status
         expect_status 503 "open() fails with EMFILE: that is not the client's fault"

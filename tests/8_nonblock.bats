@@ -211,6 +211,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         wait_until "the server closes the socket of the first, who has left" connected 1
         client send "$(request GET / 'Connection: close')$end" read >/dev/null
         printf '%s%s' "$(request GET / 'Connection: close')" "$end" >"$JOB/late"
+        on_time
         wait "$OTHER" || true
         read_status
         expect_status 200 "the first of two clients has left, and a third came: is the second forgotten?"
