@@ -58,17 +58,39 @@ fuzz:
 diffs:
 	@tests/diff
 
-# One homework, a class of them, and what Gradescope wants.
+# The exercises: E names one, such as 9-cache.
+exercises:
+	@tests/exercises/show
+
+exercise:
+	@tests/exercises/show "$(E)"
+
+solution:
+	@tests/exercises/build "$(E)"
+
+# Its own tests, and when they pass, those of its stage.
+test-exercise: all build/client
+	@tests/run "$(E)" && tests/run -x "$(E)" $(firstword $(subst -, ,$(E)))
+
+test-exercises: all build/client
+	@tests/exercises/prove
+
+# An assignment, a stage or an exercise: what students get, one homework, a class of them, what Gradescope wants.
+ASSIGNMENT = $(or $(E),$(STAGE))
+ASSIGNMENT_NAME = $(or $(E),stage$(STAGE))
 FORMAT = table
 JOBS = 2
+handout:
+	@tests/exercises/handout "$(ASSIGNMENT)" "build/handout-$(ASSIGNMENT_NAME).zip"
+
 grade:
-	@tests/grader/grade --format "$(FORMAT)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
+	@tests/grader/grade --format "$(FORMAT)" $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
 
 grade-all:
-	@tests/grader/grade-all -j "$(JOBS)" $(if $(STAGE),$(if $(DIR),"$(STAGE)" "$(DIR)"))
+	@tests/grader/grade-all -j "$(JOBS)" $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
 
 gradescope:
-	@tests/grader/gradescope/pack "$(STAGE)" "build/gradescope-stage$(STAGE).zip"
+	@tests/grader/gradescope/pack "$(ASSIGNMENT)" "build/gradescope-$(ASSIGNMENT_NAME).zip"
 
 # The classic mistakes: whether the tests catch them all, or one of them to hunt.
 mistakes:
@@ -92,13 +114,20 @@ help:
 	@echo "make test-grader   test the grader, with homeworks that attack it"
 	@echo "make bench         measure what each step buys; QUICK=1 for a rough measure"
 	@echo "make fuzz          feed stages 3 and 9 with random requests, for 60 seconds"
-	@echo "make grade STAGE=6 DIR=homework       grade a homework (FORMAT=tap, junit, json or gradescope)"
+	@echo "make exercises     list the exercises"
+	@echo "make exercise E=9-cache               what is to be done"
+	@echo "make test-exercise E=9-cache          whether stage9_epoll/server does it (or SERVER=...)"
+	@echo "make solution E=9-cache               a server that does"
+	@echo "make test-exercises                   show that the tests of all exercises fail, and their solutions pass"
+	@echo "make handout STAGE=6                  the zip for students: task, start, tests (or E=9-cache)"
+	@echo "make grade STAGE=6 DIR=homework       grade a homework (or E=9-cache; FORMAT=tap, junit, json or gradescope)"
 	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
 	@echo "make gradescope STAGE=6               the zip that Gradescope takes as autograder"
 	@echo "make mistakes      show that the tests catch all mistakes in tests/mistakes"
 	@echo "make mistake M=6-child-keeps-looping  build one, to hunt it"
 	@echo "make clean         remove what was built"
 
-.PHONY: all test test-sanitize test-grader bench fuzz diffs grade grade-all gradescope mistakes mistake clean help \
+.PHONY: all test test-sanitize test-grader bench fuzz diffs exercises exercise solution test-exercise \
+	test-exercises handout grade grade-all gradescope mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER

@@ -1,4 +1,4 @@
-# What the tests share. From tests/suite: STAGE; WORK (the programs); JOB (a directory of our own); PLACE (what
+# What the tests share. From tests/suite: STAGE; REPLACED (the tests that an exercise replaces); WORK (the programs); JOB (a directory of our own); PLACE (what
 # the server sees: itself, and the site that it serves).
 
 CLIENT=$WORK/client
@@ -11,7 +11,7 @@ ERRORS=$JOB/errors
 
 # How a server is started: in a place where it sees nothing but itself and its site, with limits, and as a user
 # with no rights but to read, so that a test can take a file or a process away from it.
-AS=("$BATS_TEST_DIRNAME/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_USER")
+AS=("${BASH_SOURCE[0]%/*}/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_USER")
 
 # The seconds that anything may take, and that we wait for something to happen that takes no time. When a test of
 # this stage has failed, and that took long, they are fewer: a server with many faults keeps nobody waiting.
@@ -194,6 +194,7 @@ setup_file() {
 }
 setup() { set_up; }
 set_up() {
+    [[ $'\n'$REPLACED$'\n' != *$'\n'"$BATS_TEST_DESCRIPTION"$'\n'* ]] || skip "the exercise replaces this test"
     # bats notes every command, to say where a test has failed. That takes a third of the time.
     [[ -n ${VERBOSE:-} ]] || trap - DEBUG
     rm -f "$ANSWER" "$SENT" "$JOB/client" "$JOB/wrong" "$JOB/explained"

@@ -1,5 +1,6 @@
-# What bats printed of a suite (TAP), as JSON: $stage, $suite, $part (slow, or !slow), and of each test its name, its status (passed, failed
-# or skipped), what it printed, and the cause, if it names one. A suite is whole if no test is missing.
+# What bats printed of a suite (TAP), as JSON: what it is about ($stage, $exercise); $suite, and whether it tests the
+# concept that is to be shown; $part (slow, or !slow); and of each test its name, its status (passed, failed or skipped),
+# what it printed, and the cause, if it names one. A suite is whole if no test is missing.
 
 # What a test printed, without the lines that say where in our files it failed, or signs that no report can hold.
 def evidence:
@@ -16,4 +17,5 @@ def evidence:
     else . end)
 | map(.lines |= evidence | .cause = (first(.lines[] | select(startswith("cause: ")) | ltrimstr("cause: ") | ltrimstr("   ")) // null)
     | .output = (.lines | join("\n")) | del(.lines))
-| {stage: $stage, suite: $suite, part: $part, whole: ($lines[0] == "1..\(length)"), tests: .}
+| {$exercise, about: (if $suite == $exercise then "exercise \($exercise)" elif $exercise != "" then "stage \($stage) with exercise \($exercise)" else "stage \($stage)" end),
+    own: ($suite == $exercise or ($exercise == "" and ($suite | startswith("\($stage)_")))), suite: $suite, part: $part, whole: ($lines[0] == "1..\(length)"), tests: .}

@@ -5,12 +5,12 @@ include "causes";
 def indent($by): split("\n") | map($by + .) | join("\n");
 def full: "\n" + .name, (.output | indent("    "));
 
-group_by(.stage)[] | .[0].stage as $stage
-| [sort_by(.suite, .part)[] | .suite as $suite | .tests[] | . + {own: ($suite | startswith("\($stage)_"))}] | to_entries | map(.value + {rank: .key})
+group_by(.about)[] | .[0].about as $about
+| [sort_by(.suite, .part)[] | .own as $own | .tests[] | . + {own: $own}] | to_entries | map(.value + {rank: .key})
 | map(select(.status != "skipped")) as $all
 | map(select(.status == "failed")) | select(length > 0)
 | length as $failed | by_cause
-| "", "== stage \($stage): \($failed) of \($all | length) tests failed", "start here: \(likeliest)",
+| "", "== \($about): \($failed) of \($all | length) tests failed", "start here: \(likeliest)",
     (if $verbose then .[][] | full
      else
         (to_entries[] | select(.key == 0 or .value[0].own) | .value[0] | full),

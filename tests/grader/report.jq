@@ -4,13 +4,16 @@ include "causes";
 def indent($by): split("\n") | map($by + .) | join("\n");
 def right($width): tostring | " " * ($width - length) + .;
 
+def about: if .exercise != "" then "exercise \(.exercise)" else "stage \(.stage)" end;
+def cents: . * 100 | round / 100;
+
 # What a homework that does not build shows instead of each test.
 def shown: if .built then .tests else
     [{number: 1, name: "the server is built", points: .max_score, earned: 0, status: "failed", output, cause: null, own: true, rank: 0}] end;
 
 def table:
-    def row: (.points | right(6)) + (.earned | right(8)) + "  " + .name;
-    "\(.homework), stage \(.stage): \(.score) of \(.max_score) points"
+    def row: (.points | cents | right(6)) + (.earned | cents | right(8)) + "  " + .name;
+    "\(.homework), \(about): \(.score) of \(.max_score) points"
         + (if .likeliest then "; likeliest cause: \(.likeliest)" else "" end), "",
     "points  earned  test",
     # What went wrong comes first; those with one cause stand together, and it is told once.
@@ -21,16 +24,16 @@ def table:
 def tap:
     "1..\(shown | length)",
     (shown[] | (if .status == "failed" then "not ok" else "ok" end)
-        + " \(.number) \(.name) (\(.earned) of \(.points) points)" + (if .status == "skipped" then " # skip" else "" end),
+        + " \(.number) \(.name) (\(.earned | cents) of \(.points | cents) points)" + (if .status == "skipped" then " # skip" else "" end),
         if .status != "passed" then (.output | indent("# ")) else empty end);
 
 def junit:
     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
-    "<testsuite name=\"stage \(.stage)\" tests=\"\(shown | length)\" failures=\"\([shown[] | select(.status == "failed")] | length)\""
+    "<testsuite name=\"\(about)\" tests=\"\(shown | length)\" failures=\"\([shown[] | select(.status == "failed")] | length)\""
         + " skipped=\"\([shown[] | select(.status == "skipped")] | length)\" time=\"\(.seconds)\">",
-    (.stage as $stage | shown[]
-        | "  <testcase classname=\"stage \($stage)\" name=\(.name | @html "\"\(.)\"")>"
-            + (if .status == "failed" then @html "<failure message=\"\(.earned) of \(.points) points\">\(.output)</failure>"
+    (about as $about | shown[]
+        | "  <testcase classname=\"\($about)\" name=\(.name | @html "\"\(.)\"")>"
+            + (if .status == "failed" then @html "<failure message=\"\(.earned | cents) of \(.points | cents) points\">\(.output)</failure>"
                 elif .status == "skipped" then "<skipped/>" else "" end) + "</testcase>"),
     "</testsuite>";
 
@@ -38,7 +41,7 @@ def gradescope:
     {score, execution_time: .seconds, visibility: "visible", stdout_visibility: "hidden",
         output: (if .built then "\(.score) of \(.max_score) points"
             + (if .likeliest then "; likeliest cause: \(.likeliest)" else "" end) else "The server could not be built:\n" + .output end),
-        tests: [shown[] | {score: .earned, max_score: .points, number: "\(.number)", name, output,
+        tests: [shown[] | {score: (.earned | cents), max_score: (.points | cents), number: "\(.number)", name, output,
             status: (if .status == "failed" then "failed" else "passed" end), visibility: "visible"}]};
 
 if $format == "table" then table
