@@ -49,7 +49,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     for file in one two; do
         cp "$JOB/$file" "$ANSWER"
         read_status
-        expect_file "$HTML/$file-$NAME" "is there one buffer, static or global, for two threads?" || return 1
+        expect_file "$HTML/$file-$NAME" "is there one buffer, or one variable with the socket, for two threads?" || return 1
     done
 }
 
