@@ -81,7 +81,7 @@ ASSIGNMENT_NAME = $(or $(E),stage$(STAGE))
 FORMAT = table
 JOBS = 2
 handout:
-	@tests/exercises/handout "$(ASSIGNMENT)" "build/handout-$(ASSIGNMENT_NAME).zip"
+	@tests/grader/handout/pack "$(ASSIGNMENT)" "build/handout-$(ASSIGNMENT_NAME).zip"
 
 grade:
 	@tests/grader/grade --format "$(FORMAT)" $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))

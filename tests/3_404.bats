@@ -237,7 +237,8 @@ TYPES
         date=$(field Date)
         [[ $date =~ ^(Mon|Tue|Wed|Thu|Fri|Sat|Sun),\ [0-9]{2}\ [A-Z][a-z]{2}\ [0-9]{4}\ [0-9]{2}:[0-9]{2}:[0-9]{2}\ GMT$ ]] ||
             explain "Date: $(LC_ALL=C date -u '+%a, %d %b %Y %T GMT')" "RFC 9110, section 6.6.1, in English, in GMT; here: $date" || return 1
-        difference=$(($(date +%s) - $(date -d "$date" +%s)))
+        seconds=$(date -d "$date" +%s 2>/dev/null) || explain "a date" "there is no such day or time: $date" || return 1
+        difference=$(($(date +%s) - seconds))
         ((difference >= -1 && difference <= 60)) || explain "the time of now, in GMT" "the difference is $difference s" || return 1
     done
 }

@@ -54,6 +54,26 @@ tests_of() { # STAGE
         <(sed -n 's/^Fails: //p' tests/mistakes/*.patch | sort -u) || { echo "tests on the left, names in tests/mistakes on the right" && return 1; }
 }
 
+@test "tests/grader/exercise-points has a line for every test of an exercise, and the points of each add up to 50" {
+    for exercise in tests/exercises/*/; do
+        exercise=$(basename "$exercise")
+        worth=$(sed -nE "s/^$exercise +//p" tests/grader/exercise-points)
+        [[ $(awk '{sum += $1} END {print sum}' <<<"$worth") == 50 ]] || { echo "$exercise: not 50 points" && return 1; }
+        diff <(sed -n 's/^@test "\(.*\)" {$/\1/p' "tests/exercises/$exercise/tests.bats" | sort) <(sed -E 's/^\S+ +//' <<<"$worth" | sort) ||
+            { echo "$exercise: tests on the left, points on the right" && return 1; }
+        # What it replaces is a test of its stage.
+        comm -13 <(tests_of "${exercise%%-*}" | sort) <(sed -n 's/^# Replaces: //p' "tests/exercises/$exercise/tests.bats" | sort) | { ! grep .; } ||
+            { echo "$exercise replaces a test that its stage has not" && return 1; }
+    done
+}
+
+@test "every exercise has two wrong solutions among the mistakes" {
+    for exercise in tests/exercises/*/; do
+        exercise=$(basename "$exercise")
+        [[ $(find tests/mistakes -name "$exercise-*.patch" | wc -l) == 2 ]] || { echo "$exercise has not" && return 1; }
+    done
+}
+
 @test "the made-up homeworks get the grades that they deserve, and leave nothing behind" {
     cat "$BATS_FILE_TMPDIR/said"
     diff tests/grader/homework.csv <(cut -d, -f1-3 "$GRADES/grades.csv" | grep -vE '^"(shy|stage[45])"') || { cat "$GRADES"/right-*.txt && return 1; }
@@ -108,6 +128,42 @@ LINES
     # None has a tool's message, or nothing to say.
     run -1 grep -hE "line [0-9]+:|helpers.bash|syntax error|can't read|No such process" "$GRADES"/*.txt
     [[ $(jq -s '[.[].tests[] | select(.status == "failed" and .output == "")] | length' "$GRADES"/*.json) == 0 ]]
+}
+
+@test "what a server sends is never taken for a sum, in which bash would run a command" {
+    SERVER=tests/grader/sends-sum ONLY="after 5 seconds|is answered once" VERBOSE=1 tests/run 9 >"$BATS_TEST_TMPDIR/said" || true
+    # Two tests of stage 8 count with the last line of what came. Had bash taken it for a sum, they would pass.
+    grep -qx "stage 9, 8_nonblock.bats: 2 failed" "$BATS_TEST_TMPDIR/said"
+    run -1 grep -E '^ *a-sum-was-run|syntax error' "$BATS_TEST_TMPDIR/said"
+}
+
+@test "an exercise is graded: half for its own tests, half for those of its stage" {
+    tests/exercises/build 3-own-404 >/dev/null
+    tests/grader/grade --format json 3-own-404 build/exercises/3-own-404 >"$BATS_TEST_TMPDIR/solved"
+    tests/grader/grade --format json 3-own-404 stage3_404 >"$BATS_TEST_TMPDIR/unsolved"
+    [[ $(jq .score "$BATS_TEST_TMPDIR/solved") == 100 ]]
+    jq -e '.max_score == 100 and (.tests | map(select(.suite != "3-own-404").earned) | add) == 50' "$BATS_TEST_TMPDIR/unsolved"
+    jq -e '.score < 75 and (.likeliest | test("html/404.html as its body"))' "$BATS_TEST_TMPDIR/unsolved"
+}
+
+@test "a handout has no server of its stage or a later one, no mistake and no solution; solved, it earns 100" {
+    kit=$PWD later=$BATS_TEST_TMPDIR/later
+    as_student() { env -i PATH="${PATH#*/libexec/bats-core:}" HOME="$HOME" make -s "$@"; } # not inside of bats
+    tests/grader/handout/pack 6 "$BATS_TEST_TMPDIR/handout.zip"
+    # Lines of a later server that are in no earlier one are nowhere in it.
+    cat stage[1-5]_*/server.c >"$BATS_TEST_TMPDIR/earlier"
+    cat stage[6-9]_*/server.c | grep -vxF -f "$BATS_TEST_TMPDIR/earlier" | grep '[[:alpha:]].*;' >"$later"
+    cd "$BATS_TEST_TMPDIR" || return 1
+    unzip -q handout.zip
+    cd handout || return 1
+    cmp server.c "$kit/stage5_args/server.c"
+    run -1 grep -rxF -f "$later" --include='*.c' --include='*.md' --include='*.html' .
+    [[ -z $(find . -name '*.patch') ]]
+    as_student grade | grep '^handout, stage 6: 6[0-9] of 100 points'
+    cp "$kit/stage6_fork/server.c" .
+    as_student grade | grep '^handout, stage 6: 100 of 100 points'
+    [[ $(as_student test ONLY=child | tail -n 1) == *" passed, 0 failed"* ]]
+    [[ $("$kit/tests/grader/grade" --format json 6 . | jq .score) == 100 ]] # by the instructor
 }
 
 # What a homework finds must not be in its report: a classmate's work, the environment, a file of the kit or of ours.
