@@ -173,7 +173,7 @@ TYPES
         wait_until "the server accepts the client" accepted
         wait_until "the server's descriptors do not change while its client is silent" steady
         limit_all
-        printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$JOB/rest"
+        printf 'ET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' | feed "$JOB/rest" || return 1
         on_time
         wait "$OTHER" || explain "the answer, and then the end" "the client exits with $? (3: reset)" || return 1
         read_status

@@ -212,7 +212,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         release
         wait_until "the server closes the socket of the first, who has left" connected 1
         client send "$(request GET / 'Connection: close')$end" read >/dev/null
-        printf '%s%s' "$(request GET / 'Connection: close')" "$end" >"$JOB/late"
+        printf '%s%s' "$(request GET / 'Connection: close')" "$end" | feed "$JOB/late" || return 1
         on_time
         wait "$OTHER" || true
         read_status

@@ -303,6 +303,7 @@ in_time() { # COMMAND...
         [[ -z $fair ]] || { result=1 && break; }
         ((SECONDS - start >= 4 && SECONDS - first < most)) || { result=1 && break; }
         release
+        kill -KILL ${OTHER:-} 2>/dev/null || true
         settle
         rm -f "$JOB/explained"
     done
@@ -310,6 +311,11 @@ in_time() { # COMMAND...
     return "$result"
 }
 on_time() { ((SECONDS - start >= 4)) || fair=yes; }
+
+# Gives the bytes on stdin to a client that waits for them at a FIFO. Fails if it has gone.
+feed() { # FIFO
+    timeout "$LIMIT" tee "$1" >/dev/null
+}
 
 client() { # OPTION... ACTION...: the test client, at our port; its complaints are in $JOB/client
     local options=() quiet=${QUIET:-6} result=0
