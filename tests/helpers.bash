@@ -303,7 +303,7 @@ in_time() { # COMMAND...
         [[ -z $fair ]] || { result=1 && break; }
         ((SECONDS - start >= 4 && SECONDS - first < most)) || { result=1 && break; }
         release
-        kill -KILL ${OTHER:-} 2>/dev/null || true
+        kill -KILL "${OTHER:-}" 2>/dev/null || true
         settle
         rm -f "$JOB/explained"
     done
