@@ -52,7 +52,7 @@ tests_of() { # STAGE
 @test "every test is named by a mistake that it catches" {
     exercises() { (cd tests/exercises && printf '%s-\n' [1-9]-*); }
     diff <(for stage in 1 2 3 4 5 6 7 8 9; do tests_of "$stage"; done | sort -u) \
-        <(sed -n 's/^Fails: //p' $(printf '%s\n' tests/mistakes/*.patch | grep -vF -f <(exercises)) | sort -u) || { echo "tests on the left, names in tests/mistakes on the right" && return 1; }
+        <(find tests/mistakes -name '*.patch' | grep -vF -f <(exercises) | xargs sed -n 's/^Fails: //p' | sort -u) || { echo "tests on the left, names in tests/mistakes on the right" && return 1; }
 }
 
 @test "tests/grader/exercise-points has a line for every test of an exercise, and the points of each add up to 50" {

@@ -251,7 +251,7 @@ make_large_directory() {
         wait_until "the server accepts the client" accepted
         wait_until "the server's descriptors do not change while its client is silent" steady
         limit_to "$left"
-        printf 'ET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$TARGET" >"$JOB/rest"
+        printf 'ET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$TARGET" | feed "$JOB/rest" || return 1
         on_time
         wait "$OTHER" || explain "the answer, and then the end" "the client exits with $? (3: reset)" || return 1
         read_status
