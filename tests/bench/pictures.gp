@@ -3,7 +3,7 @@
 experiment = ARG1
 data = ARG2
 servers = ARG4
-tall = strstrt("bcf", experiment) > 0
+tall = strstrt("bcfg", experiment) > 0
 set terminal svg size 640,(tall ? 940 : 480) font "sans-serif,18" background "white" linewidth 1.5
 set output ARG3
 set encoding utf8
@@ -16,13 +16,13 @@ set format y "%.7g"
 set offsets graph 0.03, graph 0.03, 0, 0
 
 # Colours of different darkness, and for each server its own dashes and its own mark.
-array colour[5] = ["#000000", "#c05000", "#0072b2", "#b03080", "#209060"]
-array dashes[5] = [1, 2, 3, 4, 5]
-array mark[5] = [7, 4, 9, 2, 12]
+array colour[6] = ["#000000", "#c05000", "#0072b2", "#b03080", "#209060", "#806000"]
+array dashes[6] = [1, 2, 3, 4, 5, 1]
+array mark[6] = [7, 4, 9, 2, 12, 6]
 style(name) = name[1:5] eq "stage" ? 10 - int(name[6:6]) : \
-    name eq "nginx" ? 2 : name eq "lighttpd" ? 3 : name eq "python3" ? 4 : 5
+    name eq "nginx" ? 2 : name eq "lighttpd" ? 3 : name eq "python3" || name eq "9-cache" ? 4 : name eq "9-workers" ? 6 : 5
 title(name) = name[1:5] eq "stage" ? "stage ".name[6:6] : name eq "python3" ? "Python" : name
-do for [i=1:5] { set linetype i lc rgb colour[i] dt dashes[i] pt mark[i] ps 1 lw 1.5 }
+do for [i=1:6] { set linetype i lc rgb colour[i] dt dashes[i] pt mark[i] ps 1 lw 1.5 }
 number(x) = x >= 1000 ? sprintf("%.0f", x) : sprintf("%.3g", x)
 
 if (experiment eq "a" || experiment eq "e") {
@@ -72,7 +72,7 @@ if (tall) {
         second = "p99_ms"; second_label = "99th percentile (ms)"
         set xtics ("1" 1, "16" 16, "64" 64, "256" 256, "1,000" 1000)
     }
-    if (experiment eq "f") {
+    if (experiment eq "f" || experiment eq "g") {
         set xlabel "size of the file"
         set xrange [800:1400000]
         first = "cpu_us_per_request"; first_label = "CPU (µs a request)"
