@@ -21,6 +21,7 @@ expect_part() { # FIRST LAST
     expect_status 206 "a part is 206 Partial Content" || return 1
     [[ $(field Content-Range) == "bytes $1-$2/$SIZE" ]] || explain "Content-Range: bytes $1-$2/$SIZE" "first, last and size; here: $(field Content-Range)" || return 1
     [[ $(field Content-Length) == $(($2 - $1 + 1)) ]] || explain "Content-Length: $(($2 - $1 + 1))" "$hint; here: $(field Content-Length)" || return 1
+    [[ $(field Content-Type) == text/plain* ]] || explain "Content-Type: text/plain; charset=utf-8" "the type is that of the file, film.txt; here: $(field Content-Type)" || return 1
     body | cmp -s - <(tail -c +$(($1 + 1)) "$FILE" | head -c $(($2 - $1 + 1))) ||
         explain "$(($2 - $1 + 1)) bytes: those from $1 to $2 of the file" "$hint; here are $(body | wc -c) bytes"
 }
