@@ -1,0 +1,191 @@
+#!/usr/bin/env bats
+# Last-Modified, and 304 for a client whose copy of the file is still good.
+bats_require_minimum_version 1.5.0
+load ../../helpers
+
+# A page that was last changed some time ago, more than two days and less than three years. Sets CHANGED, in seconds since 1970.
+make_page() {
+    CHANGED=$(($(date +%s) - 200000 - (RANDOM * 32768 + RANDOM) % 90000000))
+    echo "<title>page $(random_name)</title>" >"$HTML/page.html"
+    touch -d "@$CHANGED" "$HTML/page.html"
+}
+
+http_date() { # SECONDS SINCE 1970
+    LC_ALL=C date -u -d "@$1" '+%a, %d %b %Y %H:%M:%S GMT'
+}
+
+get_if_modified_since() { # SECONDS SINCE 1970
+    get /page.html "If-Modified-Since: $(http_date "$1")"
+}
+
+expect_304() { # HINT
+    expect_status 304 "$1" || return 1
+    [[ -z $(body) ]] || explain "no body" "304 ends with the blank line: the client has the page already"
+}
+
+expect_page() { # HINT
+    expect_file "$HTML/page.html" "$1"
+}
+
+@test "a file's Last-Modified is the time of its last change, in GMT" {
+    make_page
+    for method in GET HEAD; do
+        ask "$method" /page.html
+        [[ $(field Last-Modified) == "$(http_date "$CHANGED")" ]] ||
+            explain "Last-Modified: $(http_date "$CHANGED")" "st_mtime, from fstat(), written as Date is; here: $(field Last-Modified)" || return 1
+    done
+}
+
+@test "a client that has the file as it is gets 304, and no body" {
+    make_page
+    get /page.html
+    date=$(field Last-Modified)
+    for method in GET HEAD; do
+        ask "$method" /page.html "If-Modified-Since: $date"
+        expect_304 "If-Modified-Since is what Last-Modified was: nothing has changed" || return 1
+        [[ -n $(field Date) ]] || explain "a Date" "a 304 has one, as every answer" || return 1
+        [[ -z $(field Content-Length) || $(field Content-Length) == "$(wc -c <"$HTML/page.html")" ]] ||
+            explain "no Content-Length" "in a 304 it is that of the file (RFC 9110, section 8.6); here: $(field Content-Length)" || return 1
+    done
+}
+
+@test "a date later than the last change gets 304, also one in the future" {
+    make_page
+    for later in 1 60 3600 86400 $(($(date +%s) - CHANGED)) 1000000000; do
+        get_if_modified_since $((CHANGED + later))
+        try "$later s later: $(http_date $((CHANGED + later)))" expect_304 || break
+    done
+    expect_no_wrong "304 where the date is later than the last change, $(http_date "$CHANGED")" "a later date is no other file: compare which date is earlier, not whether they are equal"
+}
+
+@test "a file that has changed since the date is sent" {
+    make_page
+    for earlier in 1 60 3600 86400 1000000000; do
+        get_if_modified_since $((CHANGED - earlier))
+        try "$earlier s earlier: $(http_date $((CHANGED - earlier)))" expect_page || break
+    done
+    expect_no_wrong "200 where the date is earlier than the last change, $(http_date "$CHANGED")" "the client's copy is older than the file" || return 1
+    echo "<title>changed $(random_name)</title>" >"$HTML/page.html"
+    touch -d "@$((CHANGED + 1))" "$HTML/page.html"
+    get_if_modified_since "$CHANGED"
+    expect_page "it has been changed, one second later than the date" || return 1
+    [[ $(field Last-Modified) == "$(http_date $((CHANGED + 1)))" ]] || explain "Last-Modified: $(http_date $((CHANGED + 1)))" "here: $(field Last-Modified)"
+}
+
+@test "the year counts more than the month, the month more than the day, the day more than the hour" {
+    # In each pair, some part of the later date is smaller than the same part of the earlier one.
+    while IFS='|' read -r earlier later; do
+        make_page
+        touch -d "$earlier" "$HTML/page.html"
+        get /page.html "If-Modified-Since: $(http_date "$(date -d "$later" +%s)")"
+        try "changed: $earlier, If-Modified-Since: $later" expect_304 || break
+        touch -d "$later" "$HTML/page.html"
+        get /page.html "If-Modified-Since: $(http_date "$(date -d "$earlier" +%s)")"
+        try "changed: $later, If-Modified-Since: $earlier" expect_page || break
+    done <<'DATES'
+2023-12-31 23:59:59 UTC|2024-01-01 00:00:00 UTC
+2024-02-29 23:59:59 UTC|2024-03-01 00:00:00 UTC
+2024-05-31 12:30:30 UTC|2024-08-01 11:00:00 UTC
+2024-05-09 23:00:00 UTC|2024-05-10 01:00:00 UTC
+2024-07-05 09:59:00 UTC|2024-07-05 10:01:00 UTC
+1999-12-31 23:59:59 UTC|2000-01-01 00:00:00 UTC
+DATES
+    expect_no_wrong "304 for the later date, 200 for the earlier one" "dates are no strings: in the alphabet, Mon comes before Sun, 01 Mar before 29 Feb, and Aug before May"
+}
+
+@test "the server's time zone does not matter" {
+    make_page
+    stop_server
+    for zone in UTC-8 UTC+5; do
+        start_other env TZ="$zone" "$PLACE/server"
+        wait_until "a server that listens on port $PORT" listens "$PORT"
+        for difference in -1 0 1; do
+            get_if_modified_since $((CHANGED + difference))
+            if ((difference < 0)); then try "in $zone, $difference s" expect_page; else try "in $zone, $difference s" expect_304; fi || break 2
+        done
+        kill -KILL -- "-$OTHER"
+        wait_until "a server that ends when it is killed" eval "! listens $PORT"
+    done
+    expect_no_wrong "200 for a date before the last change, 304 from then on" "mktime() takes a date for local time, and localtime() gives that; in HTTP all dates are GMT"
+}
+
+@test "a date that is malformed is ignored" {
+    make_page
+    while IFS= read -r date; do
+        get /page.html "If-Modified-Since: $date"
+        try "If-Modified-Since: $date" expect_page || break
+    done <<'DATES'
+
+tomorrow
+0
+99999999999
+2099-01-01T00:00:00Z
+Thu, 01 Jan 2099
+Thu, 01 Jan 2099 00:00:00
+Thu, 01 Jan 2099 00:00:00 CST
+Thu, 01 Foo 2099 00:00:00 GMT
+Thu, 01 Jan 2099 00:00:00 GMT, Fri, 02 Jan 2099 00:00:00 GMT
+Thu, 01 Jan 2099 00:00:00 GMTX
+DATES
+    expect_no_wrong "200, and the file" "RFC 9110, section 13.1.3: what is no date says nothing"
+}
+
+@test "with If-None-Match, If-Modified-Since is ignored" {
+    make_page
+    date="If-Modified-Since: $(http_date "$CHANGED")"
+    get /page.html 'If-None-Match: "x"' "$date"
+    expect_page "RFC 9110, section 13.1.3; and \"x\" is the ETag of nothing here" || return 1
+    get /page.html "$date" 'if-none-match:"x"'
+    expect_page "the order of fields says nothing, nor does the case of their names"
+}
+
+@test "only a field of this name, in any case, is a condition" {
+    make_page
+    date=$(http_date "$CHANGED")
+    for field in "if-modified-since: $date" "IF-MODIFIED-SINCE:$date" "If-Modified-Since:  $date  " "If-modified-since:	$date	"; do
+        get /page.html "X: y" "$field"
+        try "$field" expect_304 || break
+    done
+    for field in "X-If-Modified-Since: $date" "X: If-Modified-Since: $date" "If-Modified-Since-X: $date" "If-Unmodified-Since: $date"; do
+        get /page.html "$field"
+        try "$field" expect_page || break
+    done
+    get "/page.html?If-Modified-Since:${date// /%20}"
+    try "in the query" expect_page
+    body=$'X: y\r\nIf-Modified-Since: '"$date"$'\r\n\r\n'
+    send 'GET /page.html HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' ${#body} "$body"
+    try "in the body" expect_page
+    expect_no_wrong "304 for the field, 200 for all else" "a field's name begins its line and ends at the colon; the fields end at the blank line"
+}
+
+@test "an error response depends on no condition" {
+    make_page
+    for request in "404 GET /$(random_name)" "301 GET /$NAME" "405 POST /page.html" "400 GET /%zz" "404 GET /../secret.txt"; do
+        read -r status method target <<<"$request"
+        ask "$method" "$target" "If-Modified-Since: $(http_date "$(date +%s)")"
+        try "$method $target" expect_status "$status" "" || break
+        [[ -z $(field Last-Modified) ]] || explain "no Last-Modified" "an error response is no file" || return 1
+    done
+    expect_no_wrong "the status that it has without If-Modified-Since" "RFC 9110, section 13.2.1: conditions are for what would be a 200"
+}
+
+@test "a file from the future has a Last-Modified that is not" {
+    make_page
+    touch -d "2098-01-01" "$HTML/page.html"
+    get /page.html
+    expect_page "a file as all others" || return 1
+    [[ $(field Last-Modified) == *GMT ]] || explain "a Last-Modified" "here: $(field Last-Modified)" || return 1
+    modified=$(date -d "$(field Last-Modified)" +%s) now=$(date -d "$(field Date)" +%s)
+    ((modified <= now)) || explain "no Last-Modified after $(field Date)" "RFC 9110, section 8.8.2.1; here: $(field Last-Modified)"
+}
+
+@test "400 answers 304 later, nothing has leaked" {
+    make_page
+    settle
+    before=$(count_descriptors)
+    client -r 400 send $'GET /page.html HTTP/1.1\r\nHost: test\r\nIf-Modified-Since: '"$(http_date "$CHANGED")"$'\r\nConnection: close\r\n\r\n' read >"$ANSWER"
+    read_status
+    expect_status 304 "" || return 1
+    settle
+    (($(count_descriptors) <= before)) || explain "$before descriptors, as before" "here are $(count_descriptors): a 304 closes the file too"
+}

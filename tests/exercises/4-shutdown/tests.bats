@@ -1,0 +1,195 @@
+#!/usr/bin/env bats
+# SIGINT and SIGTERM end the server after the answer under way, with exit status 0.
+bats_require_minimum_version 1.5.0
+load ../../helpers
+
+# Sends the server a signal that has to end it. (With $JOB/killed, the next test starts a new one.)
+send_signal() { # NAME
+    touch "$JOB/killed"
+    kill -s "$1" "$PID" 2>/dev/null || true
+}
+
+ended() { [[ -s $JOB/ended ]] && ! alive "$PID"; }
+
+expect_good_end() { # SECONDS HINT
+    local status
+    within "$1" ended || explain "a server that ends after the signal" "after $1 s it still runs; $2" || return 1
+    status=$(<"$JOB/ended")
+    [[ $status == 0 ]] || explain "exit status 0" "it is $status (128 and the number of a signal: the signal itself has ended it, and nobody has caught it)"
+}
+
+# Connections to the server, in its queue or accepted.
+count_connections() { grep -cE "^ *[0-9]+: [0-9A-F]{8}:$(printf %04X "$PORT") [0-9A-F]{8}:[0-9A-F]{4} 01 " /proc/net/tcp || true; }
+connected() { (($(count_connections) >= $1)); } # COUNT
+
+# A client that the server serves: half of its request is sent, the rest comes when "finish" writes it. What it receives is in
+# $ANSWER.
+start_half() { # TARGET
+    alive "$PID" || { stop_server && start_server; } # when a scene is played again
+    rm -f "$JOB/rest"
+    mkfifo "$JOB/rest"
+    settle
+    descriptors=$(count_descriptors)
+    "$CLIENT" -t "$LIMIT" "$PORT" send "GET $1 HTTP/1.1"$'\r\nHost: ' file "$JOB/rest" read >"$ANSWER" 2>"$JOB/client" 3>&- &
+    OTHER=$!
+    wait_until "the server accepts a client" accepted
+}
+accepted() { (($(count_descriptors) > descriptors)); }
+finish() {
+    printf 'test\r\nConnection: close\r\n\r\n' | feed "$JOB/rest" || return 1
+    on_time
+    wait "$OTHER" || explain "the answer, and then the end" "$(said "$JOB/client"); a signal makes a recv() that waits fail with EINTR: \
+try again, or let no signal in while a client is served" || return 1
+    read_status
+}
+
+@test "SIGTERM ends a server that waits for a client, with exit status 0" {
+    send_signal TERM
+    expect_good_end "$SOON" "sigaction() says which function runs when SIGTERM comes; without SA_RESTART, accept() fails with EINTR then"
+}
+
+@test "SIGINT, which is Ctrl-C, ends it too" {
+    get /
+    send_signal INT
+    expect_good_end "$SOON" "SIGINT and SIGTERM do the same"
+}
+
+# Makes SIGTERM come when the server has begun the call that waits for the next client, as far as the server can tell, but
+# before the kernel knows of it: the handler runs first, then the call. It follows the server's system calls with ptrace(2), in
+# the numbers of Linux on x86-64, and says in $JOB/ready when it does. Exit status 77 if that is not allowed.
+signal_before_waiting() {
+    # shellcheck disable=SC2016
+    perl -e '
+        my ($pid, $ready) = ($ARGV[0] + 0, $ARGV[1]); # + 0: syscall() wants a number, not a string
+        my ($seize, $interrupt, $next, $get_registers, $set_registers, $detach) = (0x4206, 0x4207, 24, 12, 13, 17);
+        sub ptrace { return syscall 101, $_[0], $pid, 0, $_[1] }
+        sub stopped { return waitpid($pid, 0x40000000) == $pid } # at the start or the end of each system call
+        alarm 30;
+        ptrace($seize, 0) == 0 && ptrace($interrupt, 0) == 0 && stopped() or exit 77;
+        open my $file, ">", $ready;
+        my ($closed, $waits) = (0, 0);
+        while (!$waits && ptrace($next, 0) == 0 && stopped()) {
+            my $registers = "\0" x 216;
+            ptrace($get_registers, $registers);
+            my @register = unpack "q27", $registers;
+            my ($result, $third, $call) = @register[10, 12, 15];
+            next if $result != -38; # only at the start it is this
+            $closed = 1 if $call == 3; # close(): the client has its answer
+            next if !$closed || ($call == 7 && $third == 0); # poll() that does not wait
+            # accept(), accept4(), poll(), ppoll(), select(), pselect(), epoll_wait(), epoll_pwait()
+            $waits = grep { $_ == $call } 43, 288, 7, 271, 23, 270, 232, 281;
+            next if !$waits;
+            # No call now; back by the two bytes of the instruction, which makes it again.
+            @register[10, 15, 16] = ($call, -1, $register[16] - 2);
+            $registers = pack "q27", @register;
+            ptrace($set_registers, $registers);
+            kill "TERM", $pid;
+        }
+        ptrace($detach, 0);
+        exit !$waits' "$PID" "$JOB/ready"
+}
+
+@test "a signal that comes just before the server begins to wait is not lost" {
+    [[ $(uname -m) == x86_64 ]] || skip "this test stops a server between two instructions, and knows only x86-64"
+    rm -f "$JOB/ready"
+    signal_before_waiting 3>&- &
+    OTHER=$!
+    ready() { [[ -e $JOB/ready ]] || ! alive "$OTHER"; }
+    wait_until "the server stops for the test" ready
+    get / || return 1
+    result=0
+    wait "$OTHER" || result=$?
+    ((result != 77)) || skip "this system does not let a test stop a server"
+    OTHER=
+    ((result == 0)) || explain "a server that waits for the next client" "" || return 1
+    touch "$JOB/killed"
+    expect_good_end "$SOON" "the signal came after the server had looked whether one had come, and before accept() began to wait. \
+pselect() lets signals in only while it waits; a pipe that the handler writes into makes poll() return; on a listener that the \
+handler has closed, accept() fails"
+}
+
+@test "a download under way arrives whole, however many signals come" {
+    random_bytes 6000000 | base64 >"$HTML/large.txt"
+    settle
+    "$CLIENT" -t 60 -b 32768 "$PORT" send $'GET /large.txt HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' slowly 65536 15 >"$ANSWER" 2>"$JOB/client" 3>&- &
+    OTHER=$!
+    wait_until "a server that sends" test -s "$ANSWER"
+    for ((i = 0; i < 15; i++)); do
+        send_signal TERM
+        send_signal INT
+        sleep 0.1
+    done
+    wait "$OTHER" || explain "the whole answer, and then the end" "$(said "$JOB/client")" || return 1
+    read_status
+    expect_file "$HTML/large.txt" "a signal makes a send() that waits fail with EINTR, also with SA_RESTART if the socket has a time limit; and exit() in the handler ends the answer" || return 1
+    expect_good_end "$SOON" "the answer under way is sent, and no other client accepted"
+}
+
+half_request() {
+    start_half "/$NAME/"
+    for _ in 1 2 3; do
+        send_signal TERM
+        sleep 0.1
+    done
+    finish
+}
+
+@test "a client that has sent half of its request is answered after the signal" {
+    in_time half_request || return 1
+    expect_file "$HTML/$NAME/index.html" "who was accepted before the signal is served" || return 1
+    expect_good_end "$SOON" "the answer under way is sent, and no other client accepted"
+}
+
+queue() {
+    start_half "/$NAME/"
+    before=$(count_connections)
+    "$CLIENT" -t "$LIMIT" "$PORT" send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' read >"$JOB/queued" 2>/dev/null 3>&- &
+    QUEUED=$!
+    wait_until "a client in the queue" connected $((before + 1))
+    send_signal TERM
+    finish
+}
+
+@test "a client that waits in the queue when the signal comes is not served any more" {
+    in_time queue || return 1
+    expect_status 200 "who was accepted before the signal is served" || return 1
+    expect_good_end "$SOON" "the answer under way is sent, and no other client accepted" || return 1
+    wait "$QUEUED" || true
+    [[ ! -s $JOB/queued ]] || explain "no answer for a client that was not accepted before the signal" "it got: $(said "$JOB/queued" | head -n 1); \
+under load there is always one more. pselect() that finds a client returns without letting the signal in: look again before accept()"
+}
+
+@test "a server that is out of descriptors ends, too" {
+    settle
+    lines() { wc -l <"$ERRORS"; }
+    before=$(lines)
+    limit "$PID" --nofile="$(free_descriptor "$PID"):"
+    # The accept() that waits already has its descriptor; it is the next one that fails.
+    "$CLIENT" -t 2 "$PORT" send $'GET / HTTP/1.0\r\n\r\n' read >/dev/null 2>&1 3>&- || true
+    hold send $'GET / HTTP/1.0\r\n\r\n'
+    complained() { (($(lines) > before)); }
+    wait_until "a line on stderr for an accept() that fails" complained || return 1
+    send_signal TERM
+    expect_good_end "$SOON" "there is a client, but accept() fails with EMFILE, again and again: look between the attempts whether a signal has come"
+}
+
+@test "after a signal, a new server can be started on the port at once" {
+    hold send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' read
+    send_signal TERM
+    wait_until "nobody listens on the port of a server that has ended" eval "! listens $PORT"
+    wait_until "the server ends" ended
+    stop_server
+    start_server || return 1
+    release
+    expect_service "the new server serves"
+}
+
+# bats test_tags=slow
+@test "a silent client keeps the server from ending only until its time is up" {
+    settle
+    descriptors=$(count_descriptors)
+    hold
+    wait_until "the server accepts a client" accepted
+    send_signal TERM
+    expect_good_end "$LIMIT" "a client has as much time for its request as before: who tries recv() again after EINTR looks at the deadline"
+}
