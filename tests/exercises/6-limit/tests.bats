@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# At most 8 children serve; who comes then waits in the backlog, until one of them ends.
+# Replaces: each client has a process of its own, as long as it is connected
+# Replaces: the parent closes its copy of each client's socket
+# Replaces: clients that stall hold up nobody else
+bats_require_minimum_version 1.5.0
+load ../../helpers
+
+CHILDREN=8
+request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+
+# The children that run: a zombie has ended.
+running() { for child in $(children); do ! alive "$child" || echo "$child"; done; }
+count_running() { running | wc -w; }
+runs() { (($(count_running) >= $1)); } # COUNT
+none_runs() { (($(count_running) == 0)); }
+
+expect_no_more() { sleep 0.2 && (($(count_running) <= CHILDREN)); }
+
+# Clients that stall, until release. Waits until 8 children serve, or as many as there are clients.
+stall() { # CLIENTS [HINT]
+    local expected=$(($1 < CHILDREN ? $1 : CHILDREN))
+    eventually none_runs || explain "no child that runs when no client is connected" "here are $(count_running)" || return 1
+    hold -n "$1" send "GET / HT" || return 1
+    { eventually runs "$expected" && expect_no_more; } || explain "$expected children that serve $1 clients" \
+        "here are $(count_running): ${2:-before accept(), wait() for a child if $CHILDREN run}"
+}
+
+# None of the places is lost: 8 clients are served at the same time.
+expect_all_places() { # HINT
+    release
+    in_time stall "$CHILDREN" "$1" || return 1
+    release
+    expect_service "$1"
+}
+
+@test "never more than 8 children serve, however many clients there are" {
+    crowd() {
+        stall 30 || return 1
+        for _ in {1..10}; do
+            (($(count_running) <= CHILDREN)) || explain "$CHILDREN children at most" "here are $(count_running), for 30 clients" || return 1
+            sleep 0.1
+        done
+    }
+    in_time crowd
+}
+
+@test "a client that finds 8 others waits in the backlog, not in the parent" {
+    settle
+    before=$(count_descriptors)
+    crowd() {
+        stall 12 || return 1
+        client send "$request" silence 300 || explain "no answer as long as 8 children serve others" "$(said "$JOB/client")" || return 1
+        (($(count_descriptors) <= before)) || explain "no client's socket in the parent, while 8 children serve, and others wait" \
+            "it has $(($(count_descriptors) - before)) descriptors more: wait for a child before accept(), and close() what a child serves"
+    }
+    in_time crowd
+}
+
+@test "as soon as one child ends, a client that waits is served" {
+    answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
+    one_leaves() {
+        stall 7 || return 1
+        seven=$HOLDER
+        hold send "GET / HT" || return 1
+        eventually runs "$CHILDREN" || explain "8 children that serve 8 clients" "here are $(count_running)" || return 1
+        "$CLIENT" -t "$LIMIT" "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
+        ninth=$!
+        sleep 0.5
+        [[ ! -s $ANSWER ]] || explain "no answer as long as 8 children serve others" "the ninth client waits" || return 1
+        release
+        within 3 answered || explain "an answer to the ninth client, as soon as one of the 8 has left" \
+            "7 others still stall: wait() for one child, not for all"
+    }
+    scene() {
+        local result=0
+        one_leaves || result=1
+        kill "$seven" "$ninth" 2>/dev/null || true
+        return "$result"
+    }
+    in_time scene
+}
+
+@test "children that are killed, all at the same moment, give their places back" {
+    massacre() {
+        stall "$CHILDREN" || return 1
+        local victims=()
+        mapfile -t victims < <(running)
+        kill -STOP "$PID" # it learns of all of them at once
+        kill -KILL "${victims[@]}"
+        gone() { for child in "${victims[@]}"; do ! alive "$child" || return 1; done; }
+        eventually gone
+        kill -CONT "$PID"
+        release
+    }
+    in_time massacre || return 1
+    expect_all_places "wait() tells of a child however it has ended; but 8 that end at once may send a single SIGCHLD"
+}
+
+@test "a fork that fails takes no place" {
+    settle
+    for _ in {1..10}; do get_without_processes || return 1; done
+    expect_all_places "10 times fork() has failed: who was not started is not counted"
+}
+
+@test "a server that is full waits for a child, and takes no CPU" {
+    full() {
+        stall 12 || return 1
+        percent=$(percent_running)
+        ((percent < 40)) || explain "a server that waits" "it runs for $percent% of the time: waitpid() without WNOHANG waits until a child ends"
+    }
+    in_time full
+}
+
+@test "children that have ended are no zombies, also if nobody comes after them" {
+    in_time stall 5 || return 1
+    release
+    nobody() { (($(count_children) == 0)); }
+    eventually nobody || explain "no child and no zombie, when the clients have left" "here remain (Z: zombie): \
+$(ps -o pid,stat -p "$(children | paste -s -d ,)" | sed '2,$s/^/          /'); accept() waits: who looks for children in the meantime?"
+}
+
+# bats test_tags=slow
+@test "8 clients that stall hold up the ninth for 5 seconds, and no longer" {
+    start=${EPOCHREALTIME/./}
+    stall 8 || return 1
+    expect_service "the 8 clients are dropped after 5 s, and then there is room" || return 1
+    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    ((ms >= 4500)) || explain "an answer when one of 8 clients that stall has been dropped, after 5 s" "it came after $ms ms: there is a ninth child"
+}

@@ -1,0 +1,181 @@
+#!/usr/bin/env bats
+# Eight threads, which are there from the start, take accepted clients from a queue.
+# Of the tests of stage 7, these look for a thread that is started for a client:
+# Replaces: each client has a thread of its own, as long as it is connected
+# Replaces: when pthread_create fails, that client is dropped, and the server goes on
+# Replaces: the log has a line for a pthread_create that fails
+# and this one has more clients that stall than there are threads:
+# Replaces: clients that stall hold up nobody else
+bats_require_minimum_version 1.5.0
+load ../../helpers
+
+THREADS=8 QUEUE=64
+request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+
+answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
+accepted() { (($(count_descriptors) >= descriptors + $1)); } # COUNT of clients more than before
+before_clients() { settle && descriptors=$(count_descriptors); }
+expect_pool() {
+    before_clients
+    (($(count_threads) > THREADS)) || explain "$THREADS threads, and that of main(), when no client is connected" "here are $(count_threads)"
+}
+
+# Clients that stall, until release; the server has accepted them.
+stall() { # CLIENTS
+    hold -n "$1" send "GET / HT" || return 1
+    eventually accepted "$1" || explain "$1 clients that stall, all of them accepted" "here are $(($(count_descriptors) - descriptors))"
+}
+# Plays a scene that begins with clients that stall in a holder of their own, the first of two.
+with_stalled() { # CLIENTS COMMAND
+    local first result=0
+    stall "$1" || return 1
+    first=$HOLDER
+    "$2" || result=1
+    kill "$first" "${OTHER:-}" 2>/dev/null || true
+    return "$result"
+}
+
+@test "eight clients are served at the same time" {
+    before_clients
+    eighth() {
+        for _ in 1 2 3; do expect_service "seven clients stall, and the eighth thread is free: nobody may have the mutex while it serves" || return 1; done
+    }
+    in_time with_stalled 7 eighth
+}
+
+@test "while eight clients stall, the ninth waits, until one of them has left" {
+    before_clients
+    ninth() {
+        hold send "GET / HT" || return 1
+        eventually accepted 8 || explain "eight clients, all of them accepted" "" || return 1
+        "$CLIENT" -t "$LIMIT" "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
+        OTHER=$!
+        sleep 0.5
+        [[ ! -s $ANSWER ]] || explain "no answer while eight clients stall" "here is a ninth thread" || return 1
+        release
+        within 3 answered || explain "an answer to the ninth client, as soon as one of the eight has left" "its thread takes the next client out of the queue"
+    }
+    in_time with_stalled 7 ninth
+}
+
+@test "the threads are there before a client is, and stay as many whatever comes" {
+    get / # the first client may bring a thread that stays: that of a sanitizer
+    expect_pool || return 1
+    before=$(count_threads)
+    same() { (($(count_threads) == before)) || explain "$before threads, as before" "here are $(count_threads), $1"; }
+    clients() {
+        hold -n 30 send "GET / HT" || return 1
+        sleep 0.5
+        same "for 30 clients that stall: they wait in the queue"
+    }
+    in_time clients || return 1
+    release
+    client -r 100 send "$request" read >/dev/null
+    client -r 20 send "$request" reset
+    same "after 120 requests: a thread serves for ever"
+}
+
+@test "clients in the queue are served in the order in which they came" {
+    expect_pool || return 1
+    mark=$(random_name)
+    served() { grep -o "$mark-[0-9]" "$LOG" | xargs; }
+    all_served() { (($(served | wc -w) == 5)); }
+    in_order() {
+        hold send "GET / HT" || return 1
+        for i in 1 2 3 4 5; do
+            eventually accepted $((7 + i)) || explain "clients that are accepted while eight stall" "they wait in the queue" || return 1
+            "$CLIENT" -t "$LIMIT" "$PORT" send "GET /?$mark-$i HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' read >/dev/null 2>&1 3>&- &
+        done
+        eventually accepted 13 || explain "clients that are accepted while eight stall" "they wait in the queue" || return 1
+        release # one thread is free now, and serves all five
+        eventually all_served || explain "five clients served, as soon as one of eight that stall has left" "here are: $(served)" || return 1
+        [[ $(served) == "$mark-1 $mark-2 $mark-3 $mark-4 $mark-5" ]] || explain "clients 1 to 5 in the log, in this order" \
+            "here are: $(served); take out what has waited longest, not what came last"
+    }
+    in_time with_stalled 7 in_order
+}
+
+@test "the queue holds 64 clients, and the next ones wait in the backlog" {
+    expect_pool || return 1
+    crowd() {
+        hold -n 100 || return 1
+        # 8 that stall, 64 in the queue, and perhaps one that is accepted and waits for room in it
+        eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" \
+            "here are $(($(count_descriptors) - descriptors - 8))" || return 1
+        sleep 0.5
+        (($(count_descriptors) <= descriptors + 8 + QUEUE + 1)) || explain "$QUEUE clients in the queue, and maybe one more that waits for room" \
+            "here are $(($(count_descriptors) - descriptors - 8)), while eight stall: who finds it full waits"
+    }
+    in_time with_stalled 8 crowd
+}
+
+@test "a full queue loses nobody, and mixes up nobody" {
+    expect_pool || return 1
+    count_answers() { grep -ac '^HTTP/1.1 200' "$ANSWER" || true; }
+    all() { (($(count_answers) == 150)); }
+    crowd() {
+        "$CLIENT" -t "$LIMIT" -n 150 "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
+        OTHER=$!
+        eventually accepted $((8 + QUEUE)) || explain "a full queue, while eight stall" "here are $(($(count_descriptors) - descriptors - 8)) clients in it" || return 1
+        sleep 0.3
+        kill "$first"
+        on_time
+        within 10 all || explain "150 answers, when the eight that stalled have left" "here are $(count_answers): wait until there is room"
+    }
+    in_time with_stalled 8 crowd || return 1
+    release
+    expect_service "the queue is empty again"
+}
+
+@test "many clients at once are each served once, whoever finds the queue empty meanwhile" {
+    for ((i = 1; i <= 50; i++)); do echo "$i $NAME" >"$HTML/$i-$NAME"; done
+    for _ in 1 2 3 4; do
+        rm -rf "$JOB/many"
+        mkdir "$JOB/many"
+        curl --silent --show-error --max-time "$LIMIT" --parallel --parallel-immediate --parallel-max 40 \
+            --output "$JOB/many/#1-#2" "http://127.0.0.1:$PORT/[1-50]-$NAME?[1-10]" 2>"$JOB/client" 3>&- ||
+            explain "500 answers to curl" "curl says: $(said "$JOB/client")" || return 1
+        for ((i = 1; i <= 50; i++)); do
+            for ((j = 1; j <= 10; j++)); do
+                cmp -s "$HTML/$i-$NAME" "$JOB/many/$i-$j" || explain "the file /$i-$NAME" "here is: $(said "$JOB/many/$i-$j"); is one client taken by two threads?" || return 1
+            done
+        done
+    done
+}
+
+@test "threads that wait, for clients or for room in the queue, take no CPU" {
+    expect_pool || return 1
+    ticks() { # in a second, while COMMAND goes on
+        local before
+        before=$(cpu_ticks) && sleep 1 && echo $(($(cpu_ticks) - before))
+    }
+    took=$(ticks)
+    ((took <= 5)) || explain "no CPU time while no client is connected" "${took}0 ms in a second: wait with pthread_cond_wait()" || return 1
+    full() {
+        hold -n 100 || return 1
+        eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" "here are $(($(count_descriptors) - descriptors - 8))" || return 1
+        took=$(ticks)
+        ((took <= 5)) || explain "no CPU time while eight clients stall and the queue is full" "${took}0 ms in a second: wait with pthread_cond_wait()"
+    }
+    in_time full
+}
+
+@test "a thread that cannot be started ends the server, in one line that says why, with exit status 1" {
+    [[ -z $SANITIZE ]] || skip "a sanitizer starts a thread of its own"
+    LIMIT=8
+    AS+=(prlimit --nproc=1)
+    try_server "$SITE" "$(free_port)"
+    expect_end 1 "pthread_create() returns the number of the error" || return 1
+    [[ $(wc -l <"$JOB/complaint") == 1 && ! -s $JOB/said ]] || explain "one line on stderr, such as: pthread_create: Resource temporarily unavailable" \
+        "it says: $(said "$JOB/said" "$JOB/complaint")"
+}
+
+# bats test_tags=slow
+@test "eight clients that stall hold up the ninth for 5 seconds, and no longer" {
+    before_clients
+    start=${EPOCHREALTIME/./}
+    hold -n 8 send "GET / HT" || return 1
+    expect_service "the eight clients are dropped after 5 s, and then there are threads again" || return 1
+    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    ((ms >= 4500)) || explain "an answer when one of eight clients that stall has been dropped, after 5 s" "it came after $ms ms: there is a ninth thread"
+}
