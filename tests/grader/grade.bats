@@ -71,7 +71,7 @@ tests_of() { # STAGE
 @test "every exercise has two wrong solutions among the mistakes" {
     for exercise in tests/exercises/*/; do
         exercise=$(basename "$exercise")
-        [[ $(find tests/mistakes -name "$exercise-*.patch" | wc -l) == 2 ]] || { echo "$exercise has not" && return 1; }
+        (($(find tests/mistakes -name "$exercise-*.patch" | wc -l) >= 2)) || { echo "$exercise has not" && return 1; }
     done
 }
 

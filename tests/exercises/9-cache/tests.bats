@@ -165,7 +165,7 @@ give_descriptors() { limit "$PID" --nofile="$soft:"; }
         answered() { grep -aq "old $FILE" "$ANSWER"; }
         wait_until "an answer to GET /$FILE" answered || return 1
         take_descriptors || { kill "$OTHER" && return 1; }
-        printf 'GET /%s %s' "$other" "$last" >"$JOB/rest"
+        printf 'GET /%s %s' "$other" "$last" | feed "$JOB/rest" || return 1
         wait "$OTHER" || true
         give_descriptors
         grep -aq "other $other" "$ANSWER" || explain "two answers with status 200" \
