@@ -60,7 +60,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
         hold send "GET / HT" || return 1
         "$CLIENT" -t "$LIMIT" "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
         fifth=$!
-        sleep 0.5
+        sleep 1.5
         [[ ! -s $ANSWER ]] || explain "no answer while four clients stall" "who serves the fifth? The parent only waits" || return 1
         release
         within 3 answered || explain "an answer as soon as one of the four has left" "its child goes back to accept()"
