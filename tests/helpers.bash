@@ -296,7 +296,7 @@ wait_until() { # EXPECTED COMMAND...
 # longer over the scene: if it failed then, it is played again. From "on_time" on the server waits for nobody, and
 # if that was said in time, what follows is judged however long it takes.
 in_time() { # COMMAND...
-    local first=$SECONDS most=$LIMIT
+    local first=$SECONDS most=12
     [[ ! -e $WORK/impatient-$STAGE ]] || most=0
     local LIMIT=5 SOON=5 start fair result=0
     while rm -f "$ANSWER" && start=$SECONDS fair='' && ! "$@" >"$JOB/scene"; do
@@ -317,12 +317,18 @@ feed() { # FIFO
     timeout "$LIMIT" tee "$1" >/dev/null
 }
 
-client() { # OPTION... ACTION...: the test client, at our port; its complaints are in $JOB/client
-    local options=() quiet=${QUIET:-6} result=0
-    [[ ! -e $WORK/hung-$STAGE ]] || quiet=1
+# The test client, at our port; its complaints are in $JOB/client. A server that has let several requests wait for nothing is
+# given less time for the next.
+client() { # OPTION... ACTION...
+    local options=() quiet=${QUIET:-6} seconds=$LIMIT result=0
+    if [[ -e $WORK/hung-$STAGE ]]; then
+        quiet=1
+        [[ ${*: -1} != read ]] || seconds=8
+        [[ ${*: -1} != read ]] || (($(wc -l <"$WORK/hung-$STAGE") < 5)) || seconds=3
+    fi
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
     [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
-    "$CLIENT" -t "$LIMIT" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
+    "$CLIENT" -t "$seconds" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
     if [[ $result == 4 && ${*: -1} == read ]]; then # out of time
         echo >>"$WORK/hung-$STAGE"
         because "an answer comes, but the connection is not closed after it"
@@ -330,17 +336,11 @@ client() { # OPTION... ACTION...: the test client, at our port; its complaints a
     return "$result"
 }
 
-# Sends bytes as they are (escapes as for printf), and takes what comes until the end. A server that has let several
-# requests wait for nothing is given less time for the next.
+# Sends bytes as they are (escapes as for printf), and takes what comes until the end.
 send() { # FORMAT [ARGUMENT...]
-    local seconds=$LIMIT
-    if [[ -e $WORK/hung-$STAGE ]]; then
-        seconds=8
-        (($(wc -l <"$WORK/hung-$STAGE") < 5)) || seconds=3
-    fi
     # shellcheck disable=SC2059
     printf "$@" >"$SENT"
-    receive -t "$seconds" file "$SENT" read
+    receive file "$SENT" read
 }
 
 # The test client, which takes what comes until the end. What a test knows of the reason why an answer may not come
