@@ -169,6 +169,7 @@ has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself
 
 # Starts another program as a server, which prints to $JOB/other. Sets OTHER, its process.
 start_other() { # PROGRAM ARGUMENT...
+    rm -f "$JOB/other"
     (cd "$SITE" && exec setsid "${AS[@]}" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
     OTHER=$!
     disown "$OTHER"
