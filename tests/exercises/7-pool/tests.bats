@@ -23,7 +23,8 @@ expect_pool() {
 # Clients that stall, until release; the server has accepted them.
 stall() { # CLIENTS
     hold -n "$1" send "GET / HT" || return 1
-    eventually accepted "$1" || explain "$1 clients that stall, all of them accepted" "here are $(($(count_descriptors) - descriptors))"
+    eventually accepted "$1" || explain "$1 clients that stall, all of them accepted" \
+        "here are $(($(count_descriptors) - descriptors)): does the accepting thread wait for a mutex that a thread keeps while it serves?"
 }
 # Plays a scene that begins with clients that stall in a holder of their own, the first of two.
 with_stalled() { # CLIENTS COMMAND
@@ -47,7 +48,7 @@ with_stalled() { # CLIENTS COMMAND
     before_clients
     ninth() {
         hold send "GET / HT" || return 1
-        eventually accepted 8 || explain "eight clients, all of them accepted" "" || return 1
+        eventually accepted 8 || explain "eight clients, all of them accepted" "does the accepting thread wait for a mutex that a thread keeps while it serves?" || return 1
         "$CLIENT" -t "$LIMIT" "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
         OTHER=$!
         sleep 1.5
@@ -101,7 +102,7 @@ with_stalled() { # CLIENTS COMMAND
         hold -n 100 || return 1
         # 8 that stall, 64 in the queue, and perhaps one that is accepted and waits for room in it
         eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" \
-            "here are $(($(count_descriptors) - descriptors - 8))" || return 1
+            "accepted are $(($(count_descriptors) - descriptors)) in all" || return 1
         sleep 0.5
         (($(count_descriptors) <= descriptors + 8 + QUEUE + 1)) || explain "$QUEUE clients in the queue, and maybe one more that waits for room" \
             "here are $(($(count_descriptors) - descriptors - 8)), while eight stall: who finds it full waits"
@@ -116,11 +117,11 @@ with_stalled() { # CLIENTS COMMAND
     crowd() {
         "$CLIENT" -t "$LIMIT" -n 150 "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
         OTHER=$!
-        eventually accepted $((8 + QUEUE)) || explain "a full queue, while eight stall" "here are $(($(count_descriptors) - descriptors - 8)) clients in it" || return 1
+        eventually accepted $((8 + QUEUE)) || explain "a full queue, while eight stall" "accepted are $(($(count_descriptors) - descriptors)) in all" || return 1
         sleep 0.3
         kill "$first"
         on_time
-        within 10 all || explain "150 answers, when the eight that stalled have left" "here are $(count_answers): wait until there is room"
+        within 10 all || explain "150 answers, when the eight that stalled have left" "here are $(count_answers), so clients were lost: does the accepting thread wait for room, and is the queue only used with the mutex locked?"
     }
     in_time with_stalled 8 crowd || return 1
     release
@@ -153,7 +154,7 @@ with_stalled() { # CLIENTS COMMAND
     ((took <= 5)) || explain "no CPU time while no client is connected" "${took}0 ms in a second: wait with pthread_cond_wait()" || return 1
     full() {
         hold -n 100 || return 1
-        eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" "here are $(($(count_descriptors) - descriptors - 8))" || return 1
+        eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" "accepted are $(($(count_descriptors) - descriptors)) in all" || return 1
         took=$(ticks)
         ((took <= 5)) || explain "no CPU time while eight clients stall and the queue is full" "${took}0 ms in a second: wait with pthread_cond_wait()"
     }
@@ -166,7 +167,7 @@ with_stalled() { # CLIENTS COMMAND
     AS+=(prlimit --nproc=1)
     try_server "$SITE" "$(free_port)"
     expect_end 1 "pthread_create() returns the number of the error" || return 1
-    [[ $(wc -l <"$JOB/complaint") == 1 && ! -s $JOB/said ]] || explain "one line on stderr, such as: pthread_create: Resource temporarily unavailable" \
+    [[ $(wc -l <"$JOB/complaint") == 1 && ! -s $JOB/said ]] || explain "one line on stderr, such as: pthread_create: Resource temporarily unavailable; and nothing on stdout, as the server does not listen" \
         "it says: $(said "$JOB/said" "$JOB/complaint")"
 }
 
