@@ -124,10 +124,11 @@ serve_twice() {
         printf 'GET /other/%s %s' "$number" "$end"
     done >"$JOB/requests"
     printf 'GET / %s' "$last" >>"$JOB/requests"
+    mkfifo "$JOB/go" # the slow client waits here before it reads
     download() {
         cp "$JOB/large" "$HTML/large-$NAME"
         forget_files || return 1
-        "$CLIENT" -t 60 -b 50000 "$PORT" send "GET /large-$NAME $last" wait 2500 read >"$JOB/slow" 2>"$JOB/client" 3>&- &
+        "$CLIENT" -t 60 -b 50000 "$PORT" send "GET /large-$NAME $last" file "$JOB/go" read >"$JOB/slow" 2>"$JOB/client" 3>&- &
         OTHER=$!
         opened() { (($(count_descriptors_of "$HTML/large-$NAME") > 0)); }
         wait_until "the file is opened" opened || return 1
@@ -136,6 +137,8 @@ serve_twice() {
         renewed() { get "/large-$NAME" && [[ $(body) == new ]]; }
         wait_until "the new file, a second later" renewed || return 1
         client file "$JOB/requests" read >/dev/null
+        feed "$JOB/go" </dev/null || return 1
+        on_time
         wait "$OTHER" || true
         cp "$JOB/slow" "$ANSWER"
         read_status

@@ -124,12 +124,14 @@ settle_workers() {
 # bats test_tags=slow
 @test "a worker that dies as soon as it begins is replaced once a second" {
     expect_workers || return 1
-    killed=' ' count=0 start=${EPOCHREALTIME/./}
+    # One is killed, and then whoever takes its place; the others are left alone.
+    workers | head -n -1 >"$JOB/known"
+    count=0 start=${EPOCHREALTIME/./}
     while ms=$(((${EPOCHREALTIME/./} - start) / 1000)) && ((ms < 4000)); do
-        worker=$(pgrep -n -P "$PID" || true)
-        if [[ -n $worker && $killed != *" $worker "* ]]; then
-            kill -KILL "$worker" 2>/dev/null && killed+="$worker " count=$((count + 1))
-        fi
+        for worker in $(workers | grep -vxF -f "$JOB/known"); do
+            echo "$worker" >>"$JOB/known"
+            kill -KILL "$worker" && count=$((count + 1))
+        done
         sleep 0.02
     done
     ((count <= ms / 1000 + 4)) || explain "about one worker a second" "$count have come and died in $ms ms: a worker that cannot live would take all the CPU" || return 1
@@ -161,6 +163,7 @@ settle_workers() {
 }
 
 @test "port 0 means one free port, for all workers" {
+    rm -f "$JOB/other" # what another one has said
     start_other "$PLACE/server" 0
     said_where() { grep -q '^listening' "$JOB/other"; }
     wait_until "a line that says where it listens" said_where || return 1
@@ -178,7 +181,7 @@ settle_workers() {
     for _ in {1..16}; do "$CLIENT" -t 60 "$PORT" file "$JOB/requests" shutdown read >/dev/null 2>&1 3>&- & done
     wait
     whole() { (($(tail -n "+$((before + 1))" "$LOG" | grep -cxE "\[[0-9]+\] GET /$mark 404") == 16000)); }
-    eventually whole
+    eventually whole || true
     tail -n "+$((before + 1))" "$LOG" | grep -vxE "\[[0-9]+\] GET /$mark 404" >"$JOB/torn" || true
     whole && [[ ! -s $JOB/torn ]] || explain "16,000 lines in the log, each whole" "$(wc -l <"$JOB/torn") are not, such as: $(head -c 700 "$JOB/torn" | head -n 1 | printable) \
 A buffer that is full ends in the middle of a line: print each line at once"
