@@ -3,7 +3,7 @@
  *
  * New:     epoll: wait until one of many sockets is ready, and learn which. And what ten thousand
  *          clients need: more descriptors, and buffers only for those who use them; a small file
- *          that leaves together with its head; a log that is written once in a round.
+ *          that leaves together with its head; a log that is written once for many requests.
  * Read:    main(), server_run(), watch(), serve_connection(), accept_clients(), check_deadlines().
  * See it:  start strace ./stage9_epoll/server 8888, and in a second terminal
  *          curl http://127.0.0.1:8888/

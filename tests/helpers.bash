@@ -1,5 +1,5 @@
-# What the tests share. From tests/suite: STAGE; REPLACED (the tests that an exercise replaces); WORK (the programs); JOB (a directory of our own); PLACE (what
-# the server sees: itself, and the site that it serves).
+# What the tests share. From tests/suite: STAGE; REPLACED (the tests that an exercise replaces); WORK (the programs);
+# JOB (a directory of our own); PLACE (what the server sees: itself, and the site that it serves).
 
 CLIENT=$WORK/client
 SITE=$PLACE/site

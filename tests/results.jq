@@ -17,5 +17,7 @@ def evidence:
     else . end)
 | map(.lines |= evidence | .cause = (first(.lines[] | select(startswith("cause: ")) | ltrimstr("cause: ") | ltrimstr("   ")) // null)
     | .output = (.lines | join("\n")) | del(.lines))
-| {$exercise, about: (if $suite == $exercise then "exercise \($exercise)" elif $exercise != "" then "stage \($stage) with exercise \($exercise)" else "stage \($stage)" end),
-    own: ($suite == $exercise or ($exercise == "" and ($suite | startswith("\($stage)_")))), suite: $suite, part: $part, whole: ($lines[0] == "1..\(length)"), tests: .}
+| {$exercise,
+    about: (if $suite == $exercise then "exercise \($exercise)" elif $exercise != "" then "stage \($stage) with exercise \($exercise)" else "stage \($stage)" end),
+    own: ($suite == $exercise or ($exercise == "" and ($suite | startswith("\($stage)_")))),
+    suite: $suite, part: $part, whole: ($lines[0] == "1..\(length)"), tests: .}
