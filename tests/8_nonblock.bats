@@ -193,7 +193,10 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
 
 @test "one process and one thread serve all clients" {
     hold -n 50 send "GET / HT"
-    IF_SILENT="50 clients have sent half a request: no call may wait for one of them (each client's socket is non-blocking, not only the listener)" get /
+    # The first may be answered in the round in which the server accepts them, when each of them has sent something.
+    for _ in 1 2; do
+        IF_SILENT="50 clients have sent half a request: no call may wait for one of them (each client's socket is non-blocking, not only the listener)" get /
+    done
     threads=$(count_threads) children=$(count_children)
     release
     ((threads == 1 && children == 0)) || explain "one thread, no child" "here are $threads threads, $children children"
@@ -257,8 +260,8 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
 
 @test "no answer waits for the client's delayed acknowledgement" {
     # Nagle's algorithm and delayed ACK together cost 40 ms each time. One try that is faster tells that they
-    # do not, beside the fastest on 20 fresh connections, where nothing has to be acknowledged: twice that is
-    # allowed for, because a busy machine makes both of them slow.
+    # do not. On a machine where none is, the fastest of all is compared with the fastest on 20 fresh connections,
+    # where nothing has to be acknowledged: twice that is allowed for, because it is busy at other times, too.
     get="$(request GET /)$end" twenty=()
     for _ in {1..20}; do twenty+=(send "$get" answer); done
     fresh=99999999 one=99999999
@@ -270,9 +273,9 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         stop=${EPOCHREALTIME/./}
         ((middle - start >= fresh)) || fresh=$((middle - start))
         ((stop - middle >= one)) || one=$((stop - middle))
-        ((one - 2 * fresh >= 600000)) || return 0
+        ((one >= 600000)) || return 0
     done
-    explain "20 answers on one connection about as fast as on 20" \
+    ((one - 2 * fresh < 600000)) || explain "20 answers on one connection about as fast as on 20" \
         "at best $fresh us on 20, $one us on one: TCP_NODELAY, and a head and its file together"
 }
 

@@ -38,6 +38,7 @@ static const char USAGE[] =
     "exit status: 0, 1 failed, 2 usage, 3 reset by the server, 4 out of time\n";
 
 enum { FAILED = 1, RESET = 3, OUT_OF_TIME = 4 };
+enum { LARGEST_ANSWER = 100000000 };
 
 static int worst;         /* the exit status */
 static double give_up_at; /* seconds() then */
@@ -137,7 +138,10 @@ static void read_all(int server, size_t size, long ms)
 {
     char *bytes = malloc(size);
     for (size_t count; bytes != NULL && (count = receive(server, bytes, size)) > 0; pause_ms(ms)) {
-        fwrite(bytes, 1, count, stdout);
+        if (fwrite(bytes, 1, count, stdout) != count) {
+            fail(FAILED, "what comes is too much to keep");
+            break;
+        }
         if (quiet > 0 && give_up_at - seconds() > quiet) alarm(quiet);
     }
     if (quiet > 0 && give_up_at - seconds() > 1) alarm((unsigned)(give_up_at - seconds()));
@@ -250,6 +254,10 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    /* An answer that never ends does not fill the disk: beyond this limit, write() fails. */
+    struct rlimit size = {.rlim_cur = LARGEST_ANSWER, .rlim_max = LARGEST_ANSWER};
+    setrlimit(RLIMIT_FSIZE, &size);
+    signal(SIGXFSZ, SIG_IGN);
     signal(SIGALRM, give_up);
     alarm((unsigned)limit);
     give_up_at = seconds() + limit;

@@ -18,8 +18,11 @@ AS=("${BASH_SOURCE[0]%/*}/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_US
 LIMIT=20 SOON=10
 [[ ! -e $WORK/impatient-$STAGE ]] || LIMIT=12 SOON=4
 
-# Stage 8 never rests. Here it has what the servers of the other suites leave of the CPU.
-((STAGE != 8)) || AS=(nice -n 10 "${AS[@]}")
+# Stage 8 never rests. Here it has what all others leave of the CPU. (Linux shares it out by sessions first, and
+# then, by nice, among the processes of a session.)
+IN_SESSION=(setsid)
+# shellcheck disable=SC2016
+((STAGE != 8)) || IN_SESSION=(setsid sh -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 10 "$@"' -)
 
 random_name() { # so that no server can know it
     od -An -N5 -tx1 /dev/urandom | tr -d ' \n'
@@ -79,7 +82,7 @@ launch() {
     rm -f "$JOB/killed" "$JOB/first"
     # A shell beside the server notes its exit status, and then waits: children outlive the server.
     # shellcheck disable=SC2016,SC2046
-    (cd "$SITE" && exec setsid "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \
+    (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \
         "$PLACE/server" $(port_arguments "$ASKED")) >"$LOG" 8>>"$ERRORS" 9>"$JOB/ended" 2>/dev/null 3>&- </dev/null &
     PID=$!
     disown "$PID" # bash need not report its end
@@ -170,7 +173,7 @@ has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself
 # Starts another program as a server, which prints to $JOB/other. Sets OTHER, its process.
 start_other() { # PROGRAM ARGUMENT...
     rm -f "$JOB/other"
-    (cd "$SITE" && exec setsid "${AS[@]}" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
+    (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
     OTHER=$!
     disown "$OTHER"
 }
