@@ -92,6 +92,13 @@ grade-all:
 gradescope:
 	@tests/grader/gradescope/pack "$(ASSIGNMENT)" "build/gradescope-$(ASSIGNMENT_NAME).zip"
 
+# What the lessons show of the servers, put into them; and the lessons tested.
+lessons:
+	@tests/lessons/weave
+
+test-lessons: all build/client
+	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/lessons/lessons.bats
+
 # The classic mistakes: whether the tests catch them all, or one of them to hunt.
 mistakes:
 	@tests/mistakes/run
@@ -123,11 +130,13 @@ help:
 	@echo "make grade STAGE=6 DIR=homework       grade a homework (or E=9-cache; FORMAT=tap, junit, json or gradescope)"
 	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
 	@echo "make gradescope STAGE=6               the zip that Gradescope takes as autograder"
+	@echo "make lessons       put the code of the servers into the lessons, after a change in one of them"
+	@echo "make test-lessons  test the lessons: their code, links, words, and the commands that they show"
 	@echo "make mistakes      show that the tests catch all mistakes in tests/mistakes"
 	@echo "make mistake M=6-child-keeps-looping  build one, to hunt it"
 	@echo "make clean         remove what was built"
 
 .PHONY: all test test-sanitize test-grader bench fuzz diffs exercises exercise solution test-exercise \
-	test-exercises handout grade grade-all gradescope mistakes mistake clean help \
+	test-exercises handout grade grade-all gradescope lessons test-lessons mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER
