@@ -91,7 +91,7 @@ expect_title() { # FILE HINT
 
 @test "a click on its link opens the page with the Chinese name" {
     visit /
-    browser /element '{"using": "partial link text", "value": "中文"}'
+    browser /element '{"using": "partial link text", "value": "/中文.html"}'
     browser "/element/$(sed 's/.*:"\(.*\)"}}$/\1/' "$ANSWER")/click" '{}'
     expect_title "$HTML/中文.html" "the browser asks for /%E4%B8%AD%E6%96%87.html: decode each %XX"
 }
