@@ -49,6 +49,8 @@ browser() { # PATH [JSON]
 }
 
 script() { browser /execute/sync '{"args": [], "script": "return '"$1"'"}'; } # EXPRESSION, in JavaScript
+script_file() { browser /execute/sync "$(jq -n --rawfile script "$1" '{args: [], $script}')"; } # FILE
+emulate() { browser /goog/cdp/execute '{"cmd": "Emulation.'"$1"'", "params": '"$2"'}'; } # COMMAND JSON: another screen
 
 visit() { # TARGET
     [[ -n ${SESSION:-} ]] || skip "no Chromium here: install the packages chromium and chromium-driver (and curl)"
@@ -87,6 +89,40 @@ expect_title() { # FILE HINT
     visit /
     browser /se/log '{"type": "browser"}' # the console, since the browser's start
     [[ $VALUE == "[]" ]] || explain "no message" "the console of your own browser (press F12) shows it too"
+}
+
+@test "a browser has nothing to complain about on any lesson, and shows its pictures" {
+    for page in "$HTML"/lessons/??/*.html; do
+        visit "${page#"$HTML"}"
+        expect_title "$page" "the page is that file"
+        browser /se/log '{"type": "browser"}'
+        [[ $VALUE == "[]" ]] || explain "no message on ${page#"$HTML"}" "the console of your own browser (press F12) shows it too"
+        script "[...document.querySelectorAll('figure svg')].every(picture => picture.getBoundingClientRect().height > 50)"
+        [[ $VALUE == true ]] || explain "pictures on ${page#"$HTML"}" "a drawing has no height"
+    done
+}
+
+# bats test_tags=from:9
+@test "on a phone, no page of the course scrolls sideways" {
+    emulate setDeviceMetricsOverride '{"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true}'
+    for page in "$HTML"/index*.html "$HTML"/lessons/*/*.html; do
+        visit "${page#"$HTML"}"
+        script "document.documentElement.scrollWidth"
+        [[ $VALUE == 390 ]] || explain "${page#"$HTML"} 390 pixels wide" "it is wider: let what is wide scroll in a frame of its own"
+    done
+    emulate clearDeviceMetricsOverride '{}'
+}
+
+# bats test_tags=from:9
+@test "on light and on dark paper, every text of the course has a contrast of 4.5 or more" {
+    for scheme in light dark; do
+        emulate setEmulatedMedia '{"features": [{"name": "prefers-color-scheme", "value": "'"$scheme"'"}]}'
+        for page in "$HTML"/index*.html "$HTML"/lessons/*/*.html; do
+            visit "${page#"$HTML"}"
+            script_file "$BATS_TEST_DIRNAME/lessons/contrast.js"
+            [[ $VALUE == "[]" ]] || explain "${page#"$HTML"}, $scheme: no text that is hard to read" "these are too faint: ${VALUE:0:400}"
+        done
+    done
 }
 
 @test "a click on its link opens the page with the Chinese name" {

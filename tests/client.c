@@ -25,6 +25,7 @@ static const char USAGE[] =
     "  -q  read gives up when, after the first byte, none comes for so many seconds\n"
     "actions:\n"
     "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
+    "  beside FILE                     send them, while the other actions go on\n"
     "  pieces SIZE FILE                send a file in pieces, a millisecond apart\n"
     "  drip MS TEXT                    send a byte every MS ms, until the server closes\n"
     "  read                            print what comes until the server closes\n"
@@ -180,6 +181,15 @@ static int play(int *server, char **word, double start)
     struct pollfd readable = {.fd = *server, .events = POLLIN};
     if (strcmp(action, "send") == 0) return send_bytes(*server, first, strlen(first)), 2;
     if (strcmp(action, "file") == 0) return send_file(*server, first, 1 << 20, 0), 2;
+    if (strcmp(action, "beside") == 0) {
+        pid_t child = fork();
+        if (child < 0) fail(FAILED, "fork");
+        if (child == 0) {
+            send_file(*server, first, 1 << 20, 0);
+            _exit(0);
+        }
+        return 2;
+    }
     if (strcmp(action, "pieces") == 0) return send_file(*server, second, (size_t)atol(first), 1), 3;
     if (strcmp(action, "drip") == 0) return drip(*server, atol(first), second), 3;
     if (strcmp(action, "slowly") == 0)
