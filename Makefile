@@ -97,7 +97,7 @@ lessons:
 	@tests/lessons/weave
 
 test-lessons: all build/client
-	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/lessons/lessons.bats
+	@bats=$$(tests/tools python3:python3 nc:netcat-openbsd ps:procps) && "$$bats" tests/lessons
 
 # The classic mistakes: whether the tests catch them all, or one of them to hunt.
 mistakes:

@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 # All lessons are tried at the same time, each in a copy of the kit, in a place of its own (tests/sandbox), where its
 # ports are free. "try_NUMBER" then shows how it went.
 setup_file() {
-    cd "$BATS_TEST_DIRNAME/../.."
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
     export KIT=$PWD
     if ! tests/sandbox -q >/dev/null; then return 0; fi
     for page in html/lessons/en/[1-9]_*.html; do
@@ -17,11 +17,11 @@ setup_file() {
     done
     wait
 }
-setup() { cd "$KIT"; }
+setup() { cd "$KIT" || return 1; }
 
 # What a lesson tells its reader to type prints what the lesson says.
 tried() { # LESSON
-    [[ -d $BATS_FILE_TMPDIR/$1 ]] || skip "this system gives us no namespaces"
+    tests/sandbox -q >/dev/null || skip "this system gives us no namespaces"
     cat "$BATS_FILE_TMPDIR/$1/printed"
     [[ -e $BATS_FILE_TMPDIR/$1/as-printed ]]
 }
@@ -30,7 +30,7 @@ tried() { # LESSON
 copy_kit() {
     mkdir -p "$BATS_TEST_TMPDIR/kit"
     cp -R html stage* tests "$BATS_TEST_TMPDIR/kit"
-    cd "$BATS_TEST_TMPDIR/kit"
+    cd "$BATS_TEST_TMPDIR/kit" || return 1
 }
 
 @test "the lessons show the code of the servers as it is" {
@@ -92,17 +92,16 @@ copy_kit() {
 }
 
 @test "a command that prints something else than its page says is found" {
-    tests/sandbox -q >/dev/null || skip "this system gives us no namespaces"
     cat >"$BATS_TEST_TMPDIR/page.html" <<'PAGE'
 <pre class="run"><kbd>echo one; echo two</kbd>
 <samp>one
 <var>t</var></samp>
-<kbd>echo &lt;b&gt;</kbd>
+<kbd>echo '&lt;b&gt;'</kbd>
 <samp>&lt;a&gt;</samp></pre>
 PAGE
     run tests/lessons/try "$BATS_TEST_TMPDIR/page.html"
     echo "$output"
-    [[ $status == 1 && $output != *"command:  echo one"* && $output == *$'command:  echo <b>\nexpected: <a>\nprinted:  <b>'* ]]
+    [[ $status == 1 && $output != *"command:  echo one"* && $output == *$'\nexpected: <a>\nprinted:  <b>'* ]]
 }
 
 @test "the commands of lesson 1 print what it says" { tried 1_fixed; }
