@@ -11,7 +11,7 @@ setup_file() {
     for page in html/lessons/en/[1-9]_*.html; do
         place=$BATS_FILE_TMPDIR/$(basename "$page" .html)
         mkdir -p "$place/kit" "$place/tmp"
-        cp -R Makefile html stage* tests "$place/kit"
+        cp -R Makefile README.md html stage* tests "$place/kit"
         (cd "$place/kit" && TMPDIR=$place/tmp timeout 240 tests/sandbox -w "$place" tests/lessons/try "$page") >"$place/printed" 2>&1 3>&- &&
             touch "$place/as-printed" &
     done
