@@ -182,9 +182,9 @@ static int play(int *server, char **word, double start)
     if (strcmp(action, "send") == 0) return send_bytes(*server, first, strlen(first)), 2;
     if (strcmp(action, "file") == 0) return send_file(*server, first, 1 << 20, 0), 2;
     if (strcmp(action, "beside") == 0) {
-        pid_t child = fork();
-        if (child < 0) fail(FAILED, "fork");
-        if (child == 0) {
+        pid_t sender = fork();
+        if (sender < 0) fail(FAILED, "fork");
+        if (sender == 0) {
             send_file(*server, first, 1 << 20, 0);
             _exit(0);
         }
