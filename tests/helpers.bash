@@ -1,5 +1,6 @@
 # What the tests share. From tests/suite: STAGE; REPLACED (the tests that an exercise replaces); WORK (the programs);
-# JOB (a directory of our own); PLACE (what the server sees: itself, and the site that it serves).
+# JOB (a directory of our own); TOGETHER (how the names of the files begin that all suites of this server share);
+# PLACE (what the server sees: itself, and the site that it serves).
 
 CLIENT=$WORK/client
 SITE=$PLACE/site
@@ -67,15 +68,22 @@ port_arguments() { # PORT
 }
 
 # Starts the server in $SITE and waits until it listens. Sets PID and PORT; it prints to $LOG and
-# $ERRORS.
+# $ERRORS. Until it has started once, the suites take turns: one that never starts is not started twelve times at once.
 start_server() {
+    local failed=
     ASKED=8080
     if ((STAGE >= 5)); then
         ASKED=$(free_port)
     elif listens 8080; then
         skip "port 8080 is taken, and this system gives us no namespaces"
     fi
-    launch
+    if [[ -e $TOGETHER-started ]]; then launch && return; fi
+    exec 6>"$TOGETHER-turn"
+    flock 6
+    [[ ! -e $WORK/impatient-$STAGE ]] || LIMIT=12
+    if hopeless; then not_tried_again || failed=yes; else launch || failed=yes; fi
+    flock -u 6
+    [[ -z $failed ]]
 }
 
 launch() {
@@ -83,7 +91,7 @@ launch() {
     # A shell beside the server notes its exit status, and then waits: children outlive the server.
     # shellcheck disable=SC2016,SC2046
     (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \
-        "$PLACE/server" $(port_arguments "$ASKED")) >"$LOG" 8>>"$ERRORS" 9>"$JOB/ended" 2>/dev/null 3>&- </dev/null &
+        "$PLACE/server" $(port_arguments "$ASKED")) >"$LOG" 8>>"$ERRORS" 9>"$JOB/ended" 2>/dev/null 3>&- 6>&- </dev/null &
     PID=$!
     disown "$PID" # bash need not report its end
     echo "$PID" >"$JOB/group"
@@ -100,18 +108,31 @@ launch() {
     rm -f "$SENT"
     [[ -s $JOB/first ]] || give_up "an answer to GET /" "the server listens on port $PORT, but does not answer GET /" || return 1
     rm -f "$JOB/failures"
+    touch "$TOGETHER-started"
     pgrep --session "$(<"$JOB/group")" >"$JOB/frame"
     count_descriptors >"$JOB/descriptors"
 }
 
-# The server cannot be used. After the second time in a row, it is not tried again.
+# The server cannot be used. After the second time in a row, this suite does not try it again.
 give_up() { # EXPECTED CAUSE
     local cause
     cause=$(death)
     because "${cause:-$2}"
-    echo "$CAUSE" >>"$JOB/failures"
+    echo "$CAUSE" | tee -a "$JOB/failures" >>"$TOGETHER-failures"
     explain "$1" "start it by hand: $([[ -s $ERRORS ]] || echo "it prints nothing on stderr")$( ((STAGE != 7)) || echo "; the socket of a \
 client is closed once, by the thread that serves it: all threads share it")"
+}
+
+# Whether the server is not tried any more: by this suite; or, if it has never started, or had to be killed again and again,
+# by any.
+hopeless() {
+    (($(count_lines "$JOB/failures") >= 2 || $(count_lines "$TOGETHER-killed") >= 3)) ||
+        { [[ ! -e $TOGETHER-started ]] && (($(count_lines "$TOGETHER-failures") >= 3)); }
+}
+count_lines() { cat "$1" 2>/dev/null | wc -l; } # FILE
+not_tried_again() {
+    because "$(cat "$TOGETHER-failures" "$JOB/failures" "$TOGETHER-killed" 2>/dev/null | tail -n 1)"
+    explain "a server that can be tested" "several starts have failed, so it is not tried again"
 }
 
 # Where the server listens: on the port that it was given, or on another, if that is what it does (and not what
@@ -207,10 +228,8 @@ set_up() {
         read -r PID PORT ASKED <"$JOB/running"
         if alive "$PID" && listens "$PORT"; then return 0; fi
         stop_server
-    elif [[ -e $JOB/failures ]] && (($(wc -l <"$JOB/failures") >= 2)); then
-        because "$(tail -n 1 "$JOB/failures")"
-        explain "a server that can be tested" "it was started twice, and is not tried again" || return 1
     fi
+    ! hopeless || not_tried_again || return 1
     start_server
 }
 teardown() {
