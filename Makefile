@@ -92,6 +92,10 @@ grade-all:
 gradescope:
 	@tests/grader/gradescope/pack "$(ASSIGNMENT)" "build/gradescope-$(ASSIGNMENT_NAME).zip"
 
+# A live view of a stage's server, which runs in another terminal.
+watch:
+	@tests/watch "$(STAGE)"
+
 # What the lessons show of the servers, put into them; and the lessons tested.
 lessons:
 	@tests/lessons/weave
@@ -117,6 +121,7 @@ help:
 	@echo "make test6 SERVER=/path/to/a/server    put that server through the tests of stage 6"
 	@echo "make diff6         what stage 6 adds to stage 5"
 	@echo "make diffs         the size of every step, and its limit"
+	@echo "make watch STAGE=6 look into the running server: processes, threads, descriptors (or SERVER=...)"
 	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make test-grader   test the grader, with homeworks that attack it"
 	@echo "make bench         measure what each step buys; QUICK=1 for a rough measure"
@@ -137,6 +142,6 @@ help:
 	@echo "make clean         remove what was built"
 
 .PHONY: all test test-sanitize test-grader bench fuzz diffs exercises exercise solution test-exercise \
-	test-exercises handout grade grade-all gradescope lessons test-lessons mistakes mistake clean help \
+	test-exercises handout grade grade-all gradescope lessons test-lessons watch mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER
