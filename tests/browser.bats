@@ -102,6 +102,23 @@ expect_title() { # FILE HINT
     done
 }
 
+# bats test_tags=from:3
+@test "the waterfall draws twelve requests: a connection for each up to stage 7, and from stage 8 on they are used again" {
+    visit /lessons/en/waterfall.html
+    drawn() { script "document.querySelector('.bars').dataset.made !== undefined" && [[ $VALUE == true ]]; }
+    for _ in 1 2; do # the second time, the connections of the first are there
+        script "document.querySelector('#waterfall button').click()"
+        wait_until "twelve requests are drawn" drawn
+        script "['made', 'reused', 'failed'].map(name => document.querySelector('.bars').dataset[name]).join()"
+    done
+    if ((STAGE < 8)); then
+        [[ $VALUE == 12,0,0 ]] || explain "12 connections made, none reused, no request failed" "here are made,reused,failed: $VALUE"
+    else
+        [[ $VALUE =~ ^([0-9]+),([0-9]+),0$ ]] && ((BASH_REMATCH[2] >= 6)) ||
+            explain "connections that are used again, and no request failed" "here are made,reused,failed: $VALUE"
+    fi
+}
+
 # bats test_tags=from:9
 @test "on a phone, no page of the course scrolls sideways" {
     emulate setDeviceMetricsOverride '{"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true}'

@@ -24,6 +24,7 @@ for (const element of document.body.querySelectorAll("*:not(script):not(title)")
     if (text === "") continue;
     const style = getComputedStyle(element);
     const color = element.closest("svg") ? style.fill : style.color;
+    if (color === "none") continue; // it only keeps the room for what is drawn elsewhere
     const [low, high] = [luminance(color), luminance(behind(element))].sort((a, b) => a - b);
     const contrast = (high + 0.05) / (low + 0.05);
     if (contrast < 4.5) found.push(`${contrast.toFixed(1)}: ${text.slice(0, 40)}`);
