@@ -129,7 +129,9 @@ hopeless() {
     (($(count_lines "$JOB/failures") >= 2 || $(count_lines "$TOGETHER-killed") >= 3)) ||
         { [[ ! -e $TOGETHER-started ]] && (($(count_lines "$TOGETHER-failures") >= 3)); }
 }
-count_lines() { cat "$1" 2>/dev/null | wc -l; } # FILE
+count_lines() { # FILE, which may not be there
+    if [[ -e $1 ]]; then wc -l <"$1"; else echo 0; fi
+}
 not_tried_again() {
     because "$(cat "$TOGETHER-failures" "$JOB/failures" "$TOGETHER-killed" 2>/dev/null | tail -n 1)"
     explain "a server that can be tested" "several starts have failed, so it is not tried again"
