@@ -68,7 +68,8 @@ port_arguments() { # PORT
 }
 
 # Starts the server in $SITE and waits until it listens. Sets PID and PORT; it prints to $LOG and
-# $ERRORS. Until it has started once, the suites take turns: one that never starts is not started twelve times at once.
+# $ERRORS. Until it has started once, the suites take turns, and the first tries twice: one that never starts is not
+# started twelve times at once.
 start_server() {
     local failed=
     ASKED=8080
@@ -81,7 +82,13 @@ start_server() {
     exec 6>"$TOGETHER-turn"
     flock 6
     [[ ! -e $WORK/impatient-$STAGE ]] || LIMIT=12
-    if hopeless; then not_tried_again || failed=yes; else launch || failed=yes; fi
+    if hopeless; then
+        not_tried_again || failed=yes
+    elif ! launch >"$JOB/first-start"; then # once may be bad luck
+        stop_server
+        rm -f "$JOB/explained"
+        launch || failed=yes
+    fi
     flock -u 6
     [[ -z $failed ]]
 }
@@ -127,7 +134,7 @@ client is closed once, by the thread that serves it: all threads share it")"
 # by any.
 hopeless() {
     (($(count_lines "$JOB/failures") >= 2 || $(count_lines "$TOGETHER-killed") >= 3)) ||
-        { [[ ! -e $TOGETHER-started ]] && (($(count_lines "$TOGETHER-failures") >= 3)); }
+        { [[ ! -e $TOGETHER-started ]] && (($(count_lines "$TOGETHER-failures") >= 2)); }
 }
 count_lines() { # FILE, which may not be there
     if [[ -e $1 ]]; then wc -l <"$1"; else echo 0; fi
