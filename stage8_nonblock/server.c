@@ -325,7 +325,7 @@ static int make_path(const char *target, char *path)
 static int open_file(const char *path, struct stat *about)
 {
     /* The | sets both options. A FIFO is a special file through which processes send bytes to each
-     * other: without O_NONBLOCK, open() would wait until another process writes into it. */
+     * other: without O_NONBLOCK, open() would wait until another process opens it for writing. */
     int file = open(path, O_RDONLY | O_NONBLOCK);
     /* If file is -1, open() has failed, and errno says why. */
     if (file < 0 || (fstat(file, about) == 0 && S_ISREG(about->st_mode))) return file;

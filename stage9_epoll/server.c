@@ -327,7 +327,7 @@ static int make_path(const char *target, char *path)
 static int open_file(const char *path, struct stat *about)
 {
     /* The | sets both options. A FIFO is a special file through which processes send bytes to each
-     * other: without O_NONBLOCK, open() would wait until another process writes into it. */
+     * other: without O_NONBLOCK, open() would wait until another process opens it for writing. */
     int file = open(path, O_RDONLY | O_NONBLOCK);
     /* If file is -1, open() has failed, and errno says why. */
     if (file < 0 || (fstat(file, about) == 0 && S_ISREG(about->st_mode))) return file;
@@ -595,10 +595,10 @@ static int server_init(struct server *server, struct sockaddr_in address)
      * back until the client has acknowledged the pieces before it. The sockets that accept4()
      * returns get this option from the listener. (If this fails, responses are only slower.) */
     setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    /* TCP_NOTSENT_LOWAT: EPOLLOUT comes as soon as fewer than this many bytes wait in the kernel to
-     * be sent. Otherwise a slow client would seem to have stopped: the kernel waits until there is
-     * room for a third of its buffer, which can be megabytes. (If this fails, slow clients are
-     * lost.) */
+    /* TCP_NOTSENT_LOWAT: the kernel takes about so many bytes more than it can send just now, and
+     * EPOLLOUT comes when less than half of them are left. Otherwise a slow client would seem to
+     * have stopped: the kernel waits until there is room for a third of its buffer, which can be
+     * megabytes. (If this fails, slow clients are lost.) */
     int unsent = 65536;
     setsockopt(server->listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     /* The kernel limits how many descriptors a process may have. The soft limit is the one that
