@@ -151,14 +151,16 @@ LINES
     kit=$PWD later=$BATS_TEST_TMPDIR/later
     as_student() { env -i PATH="${PATH#*/libexec/bats-core:}" HOME="$HOME" make -s "$@"; } # not inside of bats
     tests/grader/handout/pack 6 "$BATS_TEST_TMPDIR/handout.zip"
-    # Lines of a later server that are in no earlier one are nowhere in it.
-    cat stage[1-5]_*/server.c >"$BATS_TEST_TMPDIR/earlier"
-    cat stage[6-9]_*/server.c | grep -vxF -f "$BATS_TEST_TMPDIR/earlier" | grep '[[:alpha:]].*;' >"$later"
+    # Lines of a later server that are in no earlier one are nowhere in it, however far they are indented.
+    lines_of() { cat "$@" | sed -E 's:</?(ins|del|i)>::g; s/^ *//'; }
+    lines_of stage[1-5]_*/server.c >"$BATS_TEST_TMPDIR/earlier"
+    lines_of stage[6-9]_*/server.c | grep -vxF -f "$BATS_TEST_TMPDIR/earlier" | grep '[[:alpha:]].*;' >"$later"
     cd "$BATS_TEST_TMPDIR" || return 1
     unzip -q handout.zip
     cd handout || return 1
     cmp server.c "$kit/stage5_args/server.c"
-    run -1 grep -rxF -f "$later" --include='*.c' --include='*.md' --include='*.html' .
+    mapfile -t files < <(find . -name '*.c' -o -name '*.md' -o -name '*.html')
+    run -1 grep -xF -f "$later" <(lines_of "${files[@]}")
     [[ -z $(find . -name '*.patch') ]]
     as_student grade | grep '^handout, stage 6: 6[0-9] of 100 points'
     cp "$kit/stage6_fork/server.c" .
