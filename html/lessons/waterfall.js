@@ -15,12 +15,12 @@ const WORDS = {
         missing: "There is no html/large.bin. Make it, in the directory that html/ is in: ",
     },
     zh: {
-        load: "加载 12 个文件", hold: "占住一个连接，再加载 12 个文件", release: "放开这个连接",
+        load: "加载 12 个文件", hold: "占住一条连接，再加载 12 个文件", release: "放开这条连接",
         queued: "在浏览器里排队", connecting: "建立连接", waiting: "等待响应", receiving: "接收",
         row: (number, made, times) => `${number}：${made ? "新建连接" : "复用连接"}；${times.join("，")}`,
-        noAnswer: "没有响应", loading: "正在加载……", released: "这个连接已经放开。",
-        totals: (made, reused, failed, ms) => `12 个请求，新建 ${made} 个连接，复用 ${reused} 次，失败 ${failed} 个，共 ${ms} 毫秒`,
-        held: "已占住一个连接：它请求了 large.bin，只读开头，不再往下读。",
+        noAnswer: "没有响应", loading: "正在加载……", released: "这条连接已经放开。",
+        totals: (made, reused, failed, ms) => `12 个请求，新建 ${made} 条连接，复用 ${reused} 次，失败 ${failed} 个，共 ${ms} 毫秒`,
+        held: "已占住一条连接：它请求了 large.bin，只读开头，不再往下读。",
         missing: "没有 html/large.bin。请在 html/ 所在的目录里生成它：",
     },
 };
