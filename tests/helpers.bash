@@ -78,7 +78,10 @@ start_server() {
     elif listens 8080; then
         skip "port 8080 is taken, and this system gives us no namespaces"
     fi
-    if [[ -e $TOGETHER-started ]]; then launch && return; fi
+    if [[ -e $TOGETHER-started ]]; then
+        launch
+        return
+    fi
     exec 6>"$TOGETHER-turn"
     flock 6
     [[ ! -e $WORK/impatient-$STAGE ]] || LIMIT=12
