@@ -31,7 +31,7 @@ $(OUT)/%/server: %/server.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARNINGS) $(if $(findstring stage7,$@),-pthread) -o $@ $<
 
-build/client: tests/client.c
+build/client: tests/lib/client.c
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(WARNINGS) -o $@ $<
 
@@ -46,7 +46,7 @@ test-sanitize: build/client
 
 # The grader itself, with homeworks that attack it.
 test-grader:
-	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/grader/grade.bats
+	@PATH="$$PATH:$(CURDIR)/build/node_modules/.bin" bats tests/selftest/grader.bats
 
 # What each step buys, measured, in build/bench/index.html.
 bench: all build/client
@@ -101,7 +101,7 @@ lessons:
 	@tests/lessons/weave
 
 test-lessons: all build/client
-	@bats=$$(tests/tools python3:python3 nc:netcat-openbsd ps:procps) && "$$bats" tests/lessons
+	@bats=$$(tests/lib/tools python3:python3 nc:netcat-openbsd ps:procps) && "$$bats" tests/selftest/lessons.bats tests/selftest/watch.bats
 
 # The classic mistakes: whether the tests catch them all, or one of them to hunt.
 mistakes:

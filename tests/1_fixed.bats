@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A socket that listens, the head of a request, an answer, the end: what every stage does.
 bats_require_minimum_version 1.5.0
-load helpers
+load lib/helpers
 
 @test "the server listens on the port that it is given, and stages 1 to 4 on 8080" {
     ((PORT == ASKED)) && return

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The request line names a file under html/, and the answer is that file: nothing else, and all of it.
 bats_require_minimum_version 1.5.0
-load helpers
+load lib/helpers
 
 @test "/ is html/index.html" {
     get /

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # An answer describes itself: status, Content-Type. An error response says why.
 bats_require_minimum_version 1.5.0
-load helpers
+load lib/helpers
 
 # A page that says why: HTML, UTF-8, with its status in it.
 expect_page() {

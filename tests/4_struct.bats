@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # The server becomes a struct with functions, and answers as before, to the byte.
 bats_require_minimum_version 1.5.0
-load helpers
-load corpus
+load lib/helpers
+load lib/corpus
 
 # bats test_tags=kit,until:4
 @test "stage 4 answers as stage 3 does, to the byte" {

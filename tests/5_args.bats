@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The port and the address are arguments.
 bats_require_minimum_version 1.5.0
-load helpers
+load lib/helpers
 
 # What these tests have to say first to a server that does not look at its arguments.
 setup() {

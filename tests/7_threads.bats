@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A thread for each client: one process, where all is shared.
 bats_require_minimum_version 1.5.0
-load helpers
+load lib/helpers
 
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # One process, one thread, no call that waits; the connection stays open.
 bats_require_minimum_version 1.5.0
-load helpers
+load lib/helpers
 
 # One request, as it stands on a connection that stays open, but for its $end.
 request() { # METHOD TARGET [FIELD...]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # The kernel says who is ready.
 bats_require_minimum_version 1.5.0
-load helpers
-load corpus
+load lib/helpers
+load lib/corpus
 
 # CPU time, in ticks of 10 ms, that the server takes in two seconds.
 ticks_in_two_seconds() {

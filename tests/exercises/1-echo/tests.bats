@@ -2,7 +2,7 @@
 # The body of each answer is the head of the request.
 # Replaces: every request is answered with 200 and hello world
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 # The body of the answer is to be these bytes.
 expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A file that has a compressed copy beside it is sent compressed, to a client that accepts that.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 # A page of our own, and a copy that has nothing to do with it: so one can tell which of them was sent.
 make_page() { # [SUFFIX]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A directory without index.html is answered with a page that lists it.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 # A directory of our own in html/: DIRECTORY is its path, TARGET what a client asks for.
 make_directory() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Last-Modified, and 304 for a client whose copy of the file is still good.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 # A page that was last changed some time ago, more than two days and less than three years. Sets CHANGED, in seconds since 1970.
 make_page() {

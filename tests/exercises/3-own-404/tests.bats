@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # html/404.html, where there is one, is the page of a 404.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 write_page() { echo "<title>own page $(random_name)</title>" >"$HTML/404.html"; }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A client that has a part of a file gets the rest: Range, 206 and 416.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 FILE=$HTML/film.txt
 

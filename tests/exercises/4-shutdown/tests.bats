@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SIGINT and SIGTERM end the server after the answer under way, with exit status 0.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 # Sends the server a signal that has to end it. (With $JOB/killed, the next test starts a new one.)
 send_signal() { # NAME

@@ -3,7 +3,7 @@
 # That "nowhere" is no address is now for getaddrinfo() to find out: it may be a name, and is no longer a wrong argument.
 # Replaces: wrong arguments get the usage on stderr, and exit status 2
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 need_ipv6() { grep -qs '^0\{31\}1 ' /proc/net/if_inet6 || skip "this system has no IPv6"; }
 

@@ -4,7 +4,7 @@
 # Replaces: the parent closes its copy of each client's socket
 # Replaces: clients that stall hold up nobody else
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 CHILDREN=8
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

@@ -14,7 +14,7 @@
 # and this one has more clients that stall than there are children:
 # Replaces: clients that stall hold up nobody else
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 CHILDREN=4
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The server waits in poll() until a client wants something, or a deadline comes.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 end=$'\r\nHost: test\r\n\r\n'
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

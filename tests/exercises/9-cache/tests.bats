@@ -3,7 +3,7 @@
 # The file that this test asks for may be open already:
 # Replaces: out of descriptors for the file, the answer is 503
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 end=$'HTTP/1.1\r\nHost: test\r\n\r\n'
 last=$'HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

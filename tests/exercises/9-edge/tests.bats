@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Edge-triggered: each socket is registered once, and whoever is told goes on until EAGAIN.
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 end=$'HTTP/1.1\r\nHost: test\r\n\r\n'
 last=$'HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

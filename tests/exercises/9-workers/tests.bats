@@ -12,7 +12,7 @@
 # Replaces: one process and one thread serve all clients
 # Replaces: the log names one process for all requests
 bats_require_minimum_version 1.5.0
-load ../../helpers
+load ../../lib/helpers
 
 end=$'HTTP/1.1\r\nHost: test\r\n\r\n'
 last=$'HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

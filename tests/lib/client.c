@@ -23,6 +23,8 @@ static const char USAGE[] =
     "  -n  open so many connections (1)          -r  play it all so many times (1)\n"
     "  -b  size of the receive buffer            -t  give up after so many seconds (30)\n"
     "  -q  read gives up when, after the first byte, none comes for so many seconds\n"
+    "       client -B          print the body of the answer on stdin; chunks are put together\n"
+    "       client -E FILE     whether that body is this file: exit status 0, or 1\n"
     "actions:\n"
     "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
     "  beside FILE                     send them, while the other actions go on\n"
@@ -246,10 +248,71 @@ static void play_all(int *servers, int connections, char **words, double start)
     }
 }
 
+/* All of a stream, in memory. Sets the length. */
+static char *read_stream(FILE *stream, size_t *length)
+{
+    size_t room = 65536;
+    char *bytes = malloc(room);
+    *length = 0;
+    for (size_t count = 1; bytes != NULL && count > 0; *length += count) {
+        if (room - *length < 65536) bytes = realloc(bytes, room *= 2);
+        if (bytes != NULL) count = fread(bytes + *length, 1, room - *length - 1, stream);
+    }
+    if (bytes == NULL) {
+        perror("client");
+        exit(FAILED);
+    }
+    bytes[*length] = '\0';
+    return bytes;
+}
+
+/* Puts a body that came in chunks together, in its place (RFC 9112, section 7.1). Returns its length. */
+static size_t join_chunks(char *body, size_t length)
+{
+    const char *end = body + length;
+    char *next = body, *to = body;
+    while (next < end) {
+        char *line;
+        unsigned long size = strtoul(next, &line, 16);
+        char *data = memchr(line, '\n', (size_t)(end - line));
+        if (line == next || size == 0 || data == NULL) break;
+        data++;
+        if (size > (size_t)(end - data)) size = (size_t)(end - data);
+        memmove(to, data, size);
+        to += size;
+        next = data + size;
+        if (next < end && *next == '\r') next++;
+        if (next < end && *next == '\n') next++;
+    }
+    return (size_t)(to - body);
+}
+
+/* The body of the answer on stdin: printed, or compared with a file. Returns the exit status. */
+static int show_body(const char *path)
+{
+    size_t length, size = 0, expected;
+    char *answer = read_stream(stdin, &length), *body = answer + length;
+    char *blank = memmem(answer, length, "\n\r\n", 3);
+    if (blank != NULL) {
+        *blank = '\0'; /* ends the head, which is a string then */
+        body = blank + 3;
+        size = length - (size_t)(body - answer);
+        const char *field = strcasestr(answer, "\nTransfer-Encoding:");
+        if (field != NULL && strncasecmp(field + 19 + strspn(field + 19, " \t"), "chunked", 7) == 0)
+            size = join_chunks(body, size);
+    }
+    if (path == NULL) return fwrite(body, 1, size, stdout) == size ? 0 : FAILED;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return perror(path), FAILED;
+    const char *bytes = read_stream(file, &expected);
+    return size == expected && memcmp(body, bytes, size) == 0 ? 0 : FAILED;
+}
+
 int main(int argc, char **argv)
 {
     int connections = 1, rounds = 1, buffer = 0, limit = 30;
-    for (int option; (option = getopt(argc, argv, "+hn:r:b:t:q:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "+hBE:n:r:b:t:q:")) != -1;) {
+        if (option == 'B' || option == 'E') return show_body(option == 'E' ? optarg : NULL);
         if (option == 'n') connections = atoi(optarg);
         if (option == 'r') rounds = atoi(optarg);
         if (option == 'b') buffer = atoi(optarg);

@@ -189,7 +189,7 @@ look_for_secrets() { # HOMEWORKS IN A CLASS... : they are graded beside a classm
 
 @test "without root, a homework finds neither a classmate's work nor the kit" {
     ((EUID == 0)) || skip "this is how all other tests run"
-    setpriv --reuid=23456 --regid=23456 --clear-groups tests/sandbox -q || skip "this system gives namespaces only to root"
+    setpriv --reuid=23456 --regid=23456 --clear-groups tests/lib/sandbox -q || skip "this system gives namespaces only to root"
     chmod 711 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR"
     install -d -o 23456 "$BATS_TEST_TMPDIR/tmp"
     AS=(env TMPDIR="$BATS_TEST_TMPDIR/tmp" HOME=/ setpriv --reuid=23456 --regid=23456 --clear-groups)
@@ -270,7 +270,7 @@ look_for_secrets() { # HOMEWORKS IN A CLASS... : they are graded beside a classm
 @test "each format is what its readers expect" {
     ONLY=nothing run -0 --separate-stderr tests/grader/grade --format json 6 tests/grader/homework/prints-results # that is for tests/run
     echo "$output" >"$BATS_TEST_TMPDIR/json"
-    report() { jq -r --arg format "$1" -L tests -f tests/grader/report.jq "$BATS_TEST_TMPDIR/json"; }
+    report() { jq -r --arg format "$1" -L tests/lib -f tests/grader/report.jq "$BATS_TEST_TMPDIR/json"; }
     report tap | grep -qx '1\.\.72'
     (($(report tap | grep -cE '^(not )?ok [0-9]+ ') == 72))
     (($(report junit | grep -c '<testcase ') == 72))

@@ -6,7 +6,7 @@ setup_file() {
     cd "$BATS_TEST_DIRNAME/../.." || return 1
     make -s all
     for mistake in 6-zombies 6-parent-keeps-socket; do tests/mistakes/build "$mistake" >/dev/null; done
-    PLACE=$(tests/sandbox -q || echo none)
+    PLACE=$(tests/lib/sandbox -q || echo none)
     export PLACE
 }
 setup() {
@@ -18,7 +18,7 @@ setup() {
 scene() {
     [[ $PLACE != none ]] || skip "this system gives us no namespaces"
     export -f start connect leave shows picture_is picture_is_not
-    tests/sandbox -w "$OUTPUT" timeout 120 bash -euo pipefail
+    tests/lib/sandbox -w "$OUTPUT" timeout 120 bash -euo pipefail
 }
 start() { # STAGE [SERVER]: sets STAGE and SERVER, which tests/watch sees, and PID
     export STAGE=$1 SERVER=${2:-} PID

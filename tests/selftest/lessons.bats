@@ -2,17 +2,17 @@
 # The lessons: that what they show is so.
 bats_require_minimum_version 1.5.0
 
-# All lessons are tried at the same time, each in a copy of the kit, in a place of its own (tests/sandbox), where its
+# All lessons are tried at the same time, each in a copy of the kit, in a place of its own (tests/lib/sandbox), where its
 # ports are free. "try_NUMBER" then shows how it went.
 setup_file() {
     cd "$BATS_TEST_DIRNAME/../.." || return 1
     export KIT=$PWD
-    if ! tests/sandbox -q >/dev/null; then return 0; fi
+    if ! tests/lib/sandbox -q >/dev/null; then return 0; fi
     for page in html/lessons/en/[1-9]_*.html; do
         place=$BATS_FILE_TMPDIR/$(basename "$page" .html)
         mkdir -p "$place/kit" "$place/tmp"
         cp -R Makefile README.md html stage* tests "$place/kit"
-        (cd "$place/kit" && TMPDIR=$place/tmp timeout 240 tests/sandbox -w "$place" tests/lessons/try "$page") >"$place/printed" 2>&1 3>&- &&
+        (cd "$place/kit" && TMPDIR=$place/tmp timeout 240 tests/lib/sandbox -w "$place" tests/lessons/try "$page") >"$place/printed" 2>&1 3>&- &&
             touch "$place/as-printed" &
     done
     wait
@@ -21,7 +21,7 @@ setup() { cd "$KIT" || return 1; }
 
 # What a lesson tells its reader to type prints what the lesson says.
 tried() { # LESSON
-    tests/sandbox -q >/dev/null || skip "this system gives us no namespaces"
+    tests/lib/sandbox -q >/dev/null || skip "this system gives us no namespaces"
     cat "$BATS_FILE_TMPDIR/$1/printed"
     [[ -e $BATS_FILE_TMPDIR/$1/as-printed ]]
 }

@@ -1,0 +1,97 @@
+# Requests, and what comes back: with the test client (client.c), and curl.
+
+# curl, as it is without a file of the user's.
+curl() { command curl -q --noproxy '*' "$@"; }
+
+# The test client, at our port; its complaints are in $JOB/client. A server that has let many requests wait for nothing is
+# given less time for the next: one that never answers would take hours, and one that is unlucky once never does that.
+client() { # OPTION... ACTION...
+    local options=() quiet=${QUIET:-6} seconds=$LIMIT result=0
+    if [[ ${*: -1} == read ]] && (($(count_lines "$TOGETHER-hung") >= 8)); then seconds=8 quiet=2; fi
+    while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
+    [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
+    "$CLIENT" -t "$seconds" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
+    if [[ $result == 4 && ${*: -1} == read ]]; then # out of time
+        echo >>"$TOGETHER-hung"
+        because "an answer comes, but the connection is not closed after it"
+    fi
+    return "$result"
+}
+
+# Sends bytes as they are (escapes as for printf), and takes what comes until the end.
+send() { # FORMAT [ARGUMENT...]
+    # shellcheck disable=SC2059
+    printf "$@" >"$SENT"
+    receive file "$SENT" read
+}
+
+# The test client, which takes what comes until the end. What a test knows of the reason why an answer may not come
+# is in IF_SILENT.
+receive() { # OPTION... ACTION...
+    local result=0
+    client "$@" >"$ANSWER" || result=$?
+    read_status
+    ((result == 4)) || return 0
+    [[ -s $ANSWER || -z ${IF_SILENT:-} ]] || { CAUSE='' explain "an answer" "$IF_SILENT" || return 1; }
+    [[ -s $ANSWER ]] || because "a request gets no answer, and the connection is not closed"
+    local hint="close() the socket when the answer is sent, also after an error"
+    ((STAGE != 6)) || hint+="; after fork() the parent has a copy of it, and closes it too"
+    explain "an answer, and the end of the connection" "$hint"
+}
+
+# A request that every stage understands, and that ends with the connection.
+ask() { # METHOD TARGET [FIELD...]
+    local field fields=
+    for field in "${@:3}"; do fields+="$field"$'\r\n'; done
+    send '%s %s HTTP/1.1\r\nHost: test\r\n%sConnection: close\r\n\r\n' "$1" "$2" "$fields"
+}
+
+get() { ask GET "$@"; } # TARGET [FIELD...]
+
+read_status() { # STATUS from $ANSWER
+    STATUS=
+    local line
+    IFS= read -r line <"$ANSWER" 2>/dev/null || true
+    if [[ $line =~ ^HTTP/1\.[01]\ ([0-9]{3})\  ]]; then STATUS=${BASH_REMATCH[1]}; fi
+}
+
+# The values of a header field of $ANSWER, a line each.
+field() { # NAME
+    local line
+    while IFS= read -r line && [[ $line != $'\r' ]]; do
+        [[ ${line,,} == "${1,,}":* ]] || continue
+        line=${line#*:} line=${line#"${line%%[![:space:]]*}"}
+        printf '%s\n' "${line%"${line##*[![:space:]]}"}"
+    done <"$ANSWER"
+}
+
+# The body of $ANSWER, byte by byte; one in chunks is put together.
+body() { "$CLIENT" -B <"$ANSWER"; }
+is_body() { "$CLIENT" -E "$1" <"$ANSWER"; } # FILE
+
+# An answer, but for the value of a Date that is well-formed.
+without_date() { # FILE
+    LC_ALL=C sed '1,/^\r$/s/^Date:[ \t]*[A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]\{4\} [0-9:]\{8\} GMT[ \t]*\r$/Date: (now)\r/I' "$1"
+}
+
+# Gives the bytes on stdin to a client that waits for them at a FIFO. Fails if it has gone.
+feed() { # FIFO
+    timeout "$LIMIT" tee "$1" >/dev/null
+}
+
+# Clients that hold their connections, until release.
+hold() { # OPTION... ACTION...
+    local options=()
+    while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
+    printf '%s' "$*" >"$SENT"
+    : >"$JOB/holding"
+    "$CLIENT" -t 60 "${options[@]}" "$PORT" "$@" hold >"$JOB/holding" 2>&1 3>&- &
+    HOLDER=$!
+    disown "$HOLDER"
+    within "$LIMIT" grep -aq '^holding' "$JOB/holding" || explain "a client that comes to the end of this" "it hangs, or gets no connection"
+}
+
+release() {
+    kill "${HOLDER:-}" 2>/dev/null || true
+    HOLDER=
+}

@@ -1,0 +1,120 @@
+# What a test expects, and what it says when that is not so.
+
+# Bytes, so that they can be shown: CR, LF and all that is not printable as in C.
+printable() { # the bytes on stdin
+    perl -0777 -pe 's/\r/\\r/g; s/\n(?=.)/\\n\n/gs; s/\n\z/\\n/; s/\t/\\t/g; s/([\x00-\x09\x0b-\x1f\x7f])/sprintf "\\x%02x", ord $1/ge;
+        s/((?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})[\x80-\xbf])|([\x80-\xff])/$1 \/\/ sprintf "\\x%02x", ord $2/ge' |
+        head -n 14 | sed '2,$s/^/          /'
+}
+
+# What a program has printed last.
+said() { # FILE...
+    tail -q -c 400 "$@" 2>/dev/null | tr -d '\r' | LC_ALL=C tr '\000-\010\013-\037\177' '?' | tail -n 6 | sed '2,$s/^/          /'
+}
+
+# Says beforehand what the cause is if the test fails.
+because() { CAUSE=$1; } # CAUSE
+
+# Says why a test fails, and fails. What is known of the cause comes first.
+explain() { # EXPECTED HINT
+    local cause
+    [[ ! -e $JOB/explained ]] || return 1 # it has been said
+    cause=$(death)
+    [[ -n $cause || ! -s $ANSWER || $(head -n 1 "$ANSWER" | tr -d '\0') != HTTP/*[!$'\r'] ]] ||
+        cause="the lines of its answers end with LF alone: HTTP wants CR LF, in C \"\\r\\n\""
+    [[ -n $cause || ! -s $ANSWER || $(grep -acE '^[A-Za-z-]+:' "$ANSWER") == 0 ]] || grep -qa $'^\r*$' "$ANSWER" ||
+        cause="its answers have no blank line between the fields and the body"
+    touch "$JOB/explained"
+    [[ -z ${cause:=${CAUSE:-}} ]] || echo "cause:    $cause"
+    echo "expected: $1"
+    [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"
+    [[ ! -e $ANSWER ]] || echo "received: $(if [[ -s $ANSWER ]]; then head -c 600 "$ANSWER" | printable; else echo "nothing"; fi)"
+    [[ -z $cause || ! -s $ERRORS ]] || echo "stderr:   $(said "$ERRORS")"
+    [[ -z $2 ]] || echo "hint:     $2"
+    return 1
+}
+
+# A list of things to try, of which all that go wrong are shown at once: "try ITEM COMMAND..." for each, then
+# "expect_no_wrong EXPECTED HINT". Fails if the server has died, or has taken too long: then the rest is not tried.
+try() { # ITEM COMMAND...
+    if ! "${@:2}" >/dev/null; then
+        echo "          $(printable <<<"$1" | sed 's/\\n$//'): $(if [[ -s $ANSWER ]]; then head -n 1 "$ANSWER" | head -c 80 | printable; else echo "nothing"; fi)" >>"$JOB/wrong"
+        rm -f "$JOB/explained"
+    fi
+    ! has_died && ((SECONDS < 2 * LIMIT))
+}
+
+expect_no_wrong() { # EXPECTED HINT
+    [[ -s $JOB/wrong ]] || return 0
+    rm -f "$ANSWER" "$SENT" "$JOB/explained"
+    explain "$1" "$2" || true
+    echo "wrong:"
+    cat "$JOB/wrong"
+    return 1
+}
+
+wait_until() { # EXPECTED COMMAND...
+    eventually "${@:2}" || explain "$1, within $SOON s" ""
+}
+
+# Plays a scene in which clients keep the server waiting. It bears that for 5 s, and a busy machine may take
+# longer over the scene: if it failed then, it is played again. From "on_time" on the server waits for nobody, and
+# if that was said in time, what follows is judged however long it takes.
+in_time() { # COMMAND...
+    local tries=0 LIMIT=5 SOON=5 start fair result=0
+    while rm -f "$ANSWER" && start=$SECONDS fair='' && ! "$@" >"$JOB/scene"; do
+        [[ -z $fair ]] || { result=1 && break; }
+        ((SECONDS - start >= 4 && ++tries < 4)) || { result=1 && break; }
+        release
+        kill -KILL "${OTHER:-}" 2>/dev/null || true
+        settle
+        rm -f "$JOB/explained"
+    done
+    cat "$JOB/scene"
+    return "$result"
+}
+on_time() { ((SECONDS - start >= 4)) || fair=yes; }
+
+expect_status() { # STATUS HINT: one status, or several, as 403|404
+    [[ -n $STATUS && "|$1|" == *"|$STATUS|"* ]] || explain "an answer with status $1" "$2"
+}
+
+# A client that is too slow is dropped: at once would be wrong, and much later too.
+expect_drop() { # MILLISECONDS HINT
+    # Nothing else than a number may be taken for a sum: bash would run a command that a server has put in it.
+    [[ $1 =~ ^[0-9]+$ ]] || explain "the connection closed after 5 s" "after $LIMIT s it is still open: $2" || return 1
+    (($1 >= 4500 && $1 < 20000)) || explain "the connection closed after 5 s" "it took $1 ms: $2"
+}
+
+expect_file() { # FILE HINT
+    if ((STAGE >= 3)); then expect_status 200 "$2" || return 1; fi
+    is_body "$1" || explain "the bytes of ${1#"$SITE"/} ($(wc -c <"$1")) as the body" "$2; here are $(body | wc -c) bytes"
+}
+
+# No file: stage 2 closes without a byte, from stage 3 on the status says why.
+expect_no_file() { # STATUS HINT
+    if ((STAGE >= 3)); then
+        expect_status "$1" "$2"
+    else
+        [[ ! -s $ANSWER ]] || explain "the connection closed, and no answer" "$2"
+    fi
+}
+
+# The server is as good as new: it serves a page.
+expect_service() { # HINT
+    IF_SILENT=$1 get / || return 1
+    [[ $STATUS != 200 ]] || return 0
+    [[ -z $STATUS ]] || because "GET / is answered with $STATUS, not with 200 (/ is html/index.html)"
+    explain "an answer to the next request, GET /" "$1"
+}
+
+# A client that gets none leaves a line on stderr, or in the log: it names the call, or says why it failed.
+expect_complaint() { # CALL
+    complaints() { cat "$ERRORS" "$LOG" | grep -ciE "${1%??}|unavailable|EAGAIN|process|thread" || true; }
+    local before
+    settle
+    before=$(complaints "$1")
+    get_without_processes
+    more() { (($(complaints "$1") > before)); }
+    eventually more "$1" || explain "a line on stderr when $1 fails" "say so with perror(), or with the error number that it returns"
+}

@@ -1,0 +1,56 @@
+# What the tests share. From tests/suite: STAGE; WORK (the programs); JOB (a directory of our own); TOGETHER (how the names of
+# the files begin that all suites of this server share); PLACE (what the server sees: itself, and the site that it serves).
+
+CLIENT=$WORK/client
+SITE=$PLACE/site
+HTML=$SITE/html
+ANSWER=$JOB/answer
+SENT=$JOB/sent
+LOG=$JOB/log
+ERRORS=$JOB/errors
+
+# The seconds that anything may take, and that we wait for something to happen that takes no time.
+LIMIT=20 SOON=10
+
+for part in measure server client expect; do
+    # shellcheck source=/dev/null
+    . "${BASH_SOURCE[0]%/*}/$part.bash"
+done
+
+# One server serves all tests of a suite; it is started for the first, and again if a test has failed or
+# has ended it.
+setup_file() {
+    make_site
+}
+setup() { set_up; }
+set_up() {
+    # bats notes every command, to say where a test has failed. That takes a third of the time.
+    [[ -n ${VERBOSE:-} ]] || trap - DEBUG
+    BEGUN=${EPOCHREALTIME/./}
+    rm -f "$ANSWER" "$SENT" "$JOB/client" "$JOB/wrong" "$JOB/explained"
+    if [[ -e $JOB/running ]]; then
+        read -r PID PORT ASKED <"$JOB/running"
+        if alive "$PID" && listens "$PORT"; then return 0; fi
+        stop_server
+    fi
+    ! hopeless || not_tried_again || return 1
+    start_server
+}
+teardown() {
+    for process in ${HOLDER:-} ${OTHER:-}; do kill -KILL -- "$process" "-$process" 2>/dev/null || true; done
+    printf '%s\t%s\n' $(((${EPOCHREALTIME/./} - BEGUN) / 1000)) "$BATS_TEST_DESCRIPTION" >>"$JOB/durations"
+    if [[ -z ${BATS_TEST_COMPLETED:-} ]]; then
+        # No point is lost without a word.
+        [[ -e $JOB/explained ]] || explain "a server that goes on" "$(said "$JOB/client")" || true
+        [[ ! -e $JOB/group ]] || stop_server
+    elif [[ -n ${PID:-} && ! -e $JOB/killed ]]; then
+        alive "$PID" || explain "a server that goes on" "" || return 1
+    fi
+    [[ ! -s $ERRORS ]] || ! grep -A 20 -E 'Sanitizer|runtime error' "$ERRORS"
+}
+teardown_file() {
+    if [[ -e $JOB/running ]]; then
+        read -r PID PORT ASKED <"$JOB/running"
+        stop_server
+    fi
+}

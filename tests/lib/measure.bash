@@ -1,0 +1,130 @@
+# What can be seen of processes, from outside: Linux shows it in /proc. What is asked often starts no process for it.
+
+# Waits, without a process for it: nobody writes into this FIFO.
+pause() { # SECONDS
+    local nothing
+    [[ -n ${NOBODY:-} ]] || exec {NOBODY}<>"$JOB/nobody"
+    read -r -t "$1" -u "$NOBODY" nothing || true
+}
+
+# Waits until a command succeeds. Fails if it does not in time, or the server dies meanwhile.
+within() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    until "${@:2}"; do
+        if ((SECONDS >= end)) || has_died; then return 1; fi
+        pause 0.1
+    done
+}
+eventually() { within "$SOON" "$@"; } # COMMAND...
+
+# Whether somebody listens on a port of this machine.
+listens() { # PORT
+    local words hex file
+    printf -v hex %04X "$1"
+    for file in /proc/net/tcp /proc/net/tcp6; do
+        [[ -e $file ]] || continue
+        while read -ra words; do # those that listen come first
+            [[ ${words[3]} == 0A || ${words[3]} == st ]] || break
+            [[ ${words[1]} != *":$hex" || ${words[3]} != 0A ]] || return 0
+        done <"$file"
+    done
+    return 1
+}
+
+free_port() {
+    local port
+    while port=$((10000 + (RANDOM * 32768 + RANDOM) % 22000)); listens "$port"; do continue; done
+    echo "$port"
+}
+
+# The words of a process's line in /proc/PID/stat from its state on, in STAT; its name may have any characters. Fails if there
+# is no such process.
+read_stat() { # PID
+    local line=
+    { IFS= read -r -d '' line <"/proc/$1/stat" || [[ -n $line ]]; } 2>/dev/null || return 1
+    read -ra STAT <<<"${line##*)}"
+}
+alive() { read_stat "$1" && [[ ${STAT[0]} != [ZX] ]]; } # PID
+
+# The processes that the server has started for its clients, and those that they have: CHILDREN.
+find_children() {
+    local process session frame
+    session=$(<"$JOB/group") frame=" $(<"$JOB/frame") "
+    CHILDREN=()
+    for process in /proc/[0-9]*; do
+        process=${process#/proc/}
+        read_stat "$process" || continue
+        [[ ${STAT[3]} != "$session" || "${frame//$'\n'/ }" == *" $process "* ]] || CHILDREN+=("$process")
+    done
+}
+children() { find_children && printf '%s\n' "${CHILDREN[@]}" | grep . || true; }
+count_children() { find_children && echo "${#CHILDREN[@]}"; }
+count_threads() { count_entries "/proc/$PID/task"; }
+count_descriptors() { count_entries "/proc/$PID/fd"; }
+count_entries() { # DIRECTORY
+    local entries=("$1"/*)
+    [[ -e $1 ]] || entries=()
+    echo "${#entries[@]}"
+}
+
+# Sanitizers need memory of their own, so that of the server is not measured then.
+measures_memory() { [[ -z $SANITIZE ]]; }
+resident_kb() { memory_kb VmRSS; }
+memory_kb() { status_of "$1"; } # FIELD
+status_of() { # FIELD: its number in /proc/PID/status, 0 when the server has died
+    local field number
+    while read -r field number _; do
+        [[ $field != "$1:" ]] || { echo "$number" && return; }
+    done 2>/dev/null <"/proc/$PID/status" || true
+    echo 0
+}
+cpu_ticks() { # the CPU time of the server, in 10 ms
+    alive "$PID" || return 1
+    echo $((STAT[11] + STAT[12]))
+}
+
+# How much of the next seconds the server uses the CPU, in percent. A busy machine leaves it less, never more.
+percent_running() { # [SECONDS]
+    local before start
+    before=$(cpu_ticks) start=${EPOCHREALTIME/./}
+    pause "${1:-1}"
+    echo $((($(cpu_ticks) - before) * 1000000 / (${EPOCHREALTIME/./} - start)))
+}
+wake_ups() { status_of voluntary_ctxt_switches; }
+
+# Waits until the server has nothing of earlier clients, or has kept it for 3 s.
+settle() {
+    local now before="" since=$SECONDS descriptors threads base
+    base=$(<"$JOB/descriptors")
+    while descriptors=("/proc/$PID/fd/"*) threads=("/proc/$PID/task/"*) && find_children &&
+        now="${#descriptors[@]} ${#CHILDREN[@]} ${#threads[@]}"; do
+        if [[ $now != "$before" ]]; then before=$now since=$SECONDS; fi
+        ((SECONDS - since < 3)) || return 0
+        ((${#descriptors[@]} > base || ${#CHILDREN[@]} > 0)) || return 0
+        pause 0.1
+    done
+}
+
+# The lowest descriptor that is free in a process.
+free_descriptor() { # PID
+    local number=0
+    while [[ -e /proc/$1/fd/$number || -L /proc/$1/fd/$number ]]; do number=$((number + 1)); done
+    echo "$number"
+}
+
+# Reads or sets a limit of a process; only its own user may. One that has died has none.
+limit() { # PID OPTION...
+    local as=()
+    [[ $SERVER_USER == self ]] || as=(setpriv --reuid="$SERVER_USER" --regid=65534 --clear-groups)
+    alive "$1" || return 1
+    "${as[@]}" prlimit --pid "$@"
+}
+
+# A request to a server that can start neither process nor thread.
+get_without_processes() {
+    local soft
+    soft=$(limit "$PID" --nproc --output SOFT --noheadings)
+    limit "$PID" --nproc=1:
+    IF_SILENT="the socket of a client that nobody can serve is closed; fork() returns -1 then, pthread_create() an error number, which is above 0" get /
+    limit "$PID" --nproc="$soft:"
+}

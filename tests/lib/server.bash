@@ -1,0 +1,206 @@
+# The server under test: the tree that it serves, its start and its end.
+
+# How a server is started: in a place where it sees nothing but itself and its site, with limits, and as a user
+# with no rights but to read, so that a test can take a file or a process away from it.
+AS=("${BASH_SOURCE[0]%/*}/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_USER")
+
+# Stage 8 never rests. Here it has what all others leave of the CPU. (Linux shares it out by sessions first, and
+# then, by nice, among the processes of a session.)
+IN_SESSION=(setsid)
+# shellcheck disable=SC2016
+((STAGE != 8)) || IN_SESSION=(setsid sh -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 10 "$@"' -)
+
+random_name() { # so that no server can know it
+    printf '%04x%04x%04x' "$RANDOM" "$RANDOM" "$RANDOM"
+}
+
+random_bytes() { # COUNT
+    head -c "$1" /dev/urandom
+}
+
+# The tree that every suite has: random contents, and random names for all but the index.
+make_site() {
+    NAME=$(random_name)
+    mkdir -p "$HTML/$NAME/deep/er"
+    echo "<title>start $NAME</title>" >"$HTML/index.html"
+    echo "<title>directory $NAME</title>" >"$HTML/$NAME/index.html"
+    echo "<title>deep $NAME</title>" >"$HTML/$NAME/deep/er/$NAME.html"
+    random_bytes 300000 >"$HTML/$NAME.bin"
+    echo "secret $NAME" >"$SITE/secret.txt"
+    mkfifo "$HTML/$NAME.fifo"
+    ln -s /dev/zero "$HTML/$NAME.device"
+    export NAME
+}
+
+# The arguments that make a server of this stage listen on a port.
+port_arguments() { # PORT
+    if ((STAGE >= 5)); then echo "$1"; fi
+}
+
+# Starts the server in $SITE and waits until it listens. Sets PID and PORT; it prints to $LOG and
+# $ERRORS. Until it has started once, the suites take turns, and the first tries twice: one that never starts is not
+# started twelve times at once.
+start_server() {
+    local failed=
+    ASKED=8080
+    if ((STAGE >= 5)); then
+        ASKED=$(free_port)
+    elif listens 8080; then
+        skip "port 8080 is taken, and there are no namespaces here: end what listens on it (ss -ltnp)"
+    fi
+    if [[ -e $TOGETHER-started ]]; then
+        launch
+        return
+    fi
+    exec 6>"$TOGETHER-turn"
+    flock 6
+    if hopeless; then
+        not_tried_again || failed=yes
+    elif ! launch >"$JOB/first-start"; then # once may be bad luck
+        stop_server
+        rm -f "$JOB/explained"
+        launch || failed=yes
+    fi
+    flock -u 6
+    [[ -z $failed ]]
+}
+
+launch() {
+    rm -f "$JOB/killed" "$JOB/first"
+    # A shell beside the server notes its exit status, and then waits: children outlive the server.
+    # shellcheck disable=SC2016,SC2046
+    (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \
+        "$PLACE/server" $(port_arguments "$ASKED")) >"$LOG" 8>>"$ERRORS" 9>"$JOB/ended" 2>/dev/null 3>&- 6>&- </dev/null &
+    PID=$!
+    disown "$PID" # bash need not report its end
+    echo "$PID" | tee -a "$JOB/groups" >"$JOB/group"
+    local end=$((SECONDS + LIMIT))
+    LAUNCHED=$SECONDS
+    until find_server; do
+        if [[ -s $JOB/ended ]] || ! alive "$PID" || ((SECONDS >= end)); then
+            give_up "a server that listens on port $ASKED" "the server does not start to listen on port $ASKED" || return 1
+        fi
+        pause 0.02
+    done
+    echo "$PID $PORT $ASKED" >"$JOB/running"
+    client send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" || true
+    rm -f "$SENT"
+    [[ -s $JOB/first ]] || give_up "an answer to GET /" "the server listens on port $PORT, but does not answer GET /" || return 1
+    rm -f "$JOB/failures"
+    touch "$TOGETHER-started"
+    : >"$JOB/frame"
+    children >"$JOB/frame"
+    count_descriptors >"$JOB/descriptors"
+}
+
+# The server cannot be used. After the second time in a row, this suite does not try it again.
+give_up() { # EXPECTED CAUSE
+    local cause
+    cause=$(death)
+    because "${cause:-$2}"
+    echo "$CAUSE" | tee -a "$JOB/failures" >>"$TOGETHER-failures"
+    explain "$1" "start it by hand: $([[ -s $ERRORS ]] || echo "it prints nothing on stderr")$( ((STAGE != 7)) || echo "; the socket of a \
+client is closed once, by the thread that serves it: all threads share it")"
+}
+
+# Whether the server is not tried any more: by this suite; or, if it has never started, or had to be killed again and again,
+# by any.
+hopeless() {
+    (($(count_lines "$JOB/failures") >= 2 || $(count_lines "$TOGETHER-killed") >= 3)) ||
+        { [[ ! -e $TOGETHER-started ]] && (($(count_lines "$TOGETHER-failures") >= 2)); }
+}
+count_lines() { # FILE, which may not be there
+    local lines=()
+    [[ ! -e $1 ]] || mapfile -t lines <"$1"
+    echo "${#lines[@]}"
+}
+not_tried_again() {
+    because "$(cat "$TOGETHER-failures" "$JOB/failures" "$TOGETHER-killed" 2>/dev/null | tail -n 1)"
+    explain "a server that can be tested" "several starts have failed, so it is not tried again"
+}
+
+# Where the server listens: on the port that it was given, or on another, if that is what it does (and not what
+# an earlier server still does, which ends just now). Sets PORT, and PID to the process that has the socket, which a
+# script may have started.
+find_server() {
+    local user=$SERVER_USER words hex inode='' holders file
+    [[ $user != self ]] || user=$EUID
+    for file in /proc/net/tcp /proc/net/tcp6; do
+        [[ -e $file ]] || continue
+        while read -ra words; do # those that listen come first
+            [[ ${words[3]} == 0A || ${words[3]} == st ]] || break
+            [[ ${words[3]} == 0A && ${words[7]} == "$user" ]] || continue
+            hex=${words[1]##*:} inode=${words[9]}
+            PORT=$((16#$hex))
+            ((PORT != ASKED)) || break 2
+        done <"$file"
+    done
+    ((PORT == ASKED || SECONDS > LAUNCHED + 1)) || return 1
+    # Without namespaces, other programs of ours may listen, too.
+    [[ -n $inode && ($SANDBOX != none || $user != "$EUID" || $PORT == "$ASKED") ]] || return 1
+    holders=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | cut -d / -f 3 | sort -n)
+    grep -qx "$PID" <<<"$holders" || PID=${holders%%$'\n'*}
+}
+
+# Ends the server, and all that it has started.
+stop_server() {
+    touch "$JOB/killed"
+    kill -KILL -- "-$(<"$JOB/group")" 2>/dev/null || true
+    [[ $SANDBOX != none || $SERVER_USER == self ]] || end_processes
+    wait_until "a server that ends when it is killed" eval "! listens ${PORT:-0}"
+    rm -f "$JOB/running"
+}
+
+# Ends the server, but not what it has started.
+kill_server() {
+    touch "$JOB/killed"
+    kill -KILL "$PID"
+    wait_until "the server's process ends when it is killed" eval "! alive $PID"
+}
+
+# Says how the server has ended, if it has done so by itself.
+death() {
+    [[ ! -e $JOB/killed ]] || return 0
+    if [[ -s $JOB/ended ]]; then
+        local status signal
+        status=$(<"$JOB/ended")
+        [[ $status =~ ^[0-9]{1,3}$ ]] || status=0 # bash runs a command in what it takes for a sum
+        if ((status <= 128)); then
+            echo "the server ends by itself, with exit status $status"
+            return
+        fi
+        signal=SIG$(kill -l $((status - 128)))
+        case $signal in
+        SIGPIPE) echo "the server dies of SIGPIPE: it sends to a client that has gone (send(2): MSG_NOSIGNAL; or signal(2): SIG_IGN)" ;;
+        SIGSEGV | SIGBUS) echo "the server dies of $signal: it uses memory that is not its own (a debugger shows where)" ;;
+        SIGABRT) echo "the server dies of SIGABRT: the C library or a sanitizer has found memory in disorder" ;;
+        *) echo "the server dies of $signal" ;;
+        esac
+    elif [[ -e $JOB/group ]] && ! alive "$(<"$JOB/group")"; then
+        echo "the server was killed: by the tests, for too much memory or too many processes, or by itself"
+    fi
+}
+has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself
+
+# Starts another program as a server, which prints to $JOB/other. Sets OTHER, its process.
+start_other() { # PROGRAM ARGUMENT...
+    rm -f "$JOB/other"
+    (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
+    OTHER=$!
+    disown "$OTHER"
+}
+
+other_is_alive() { alive "$OTHER"; }
+
+# Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
+# in $JOB/said and $JOB/complaint.
+try_server() { # DIRECTORY ARGUMENT...
+    ENDED=0
+    { (cd "$1" && exec timeout -s KILL "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null; } 2>/dev/null ||
+        ENDED=$?
+}
+
+expect_end() { # STATUS [HINT]
+    [[ $ENDED == "$1" ]] || explain "a program that ends with status $1" "$( ((ENDED == 137)) && echo "it runs on" || echo "the status is $ENDED")${2:+; $2}; it says: $(said "$JOB/complaint")"
+}
+

@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# The surroundings of whatever the kit runs: the same on every machine, so that the result depends on the server alone.
+# A script sources this before it does anything else. It sets KIT, the kit's directory, and ME, the script's own name.
+
+unset CDPATH # cd would look elsewhere, and print where it has gone
+KIT=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+ME=${0#"$KIT/"}
+
+# What is wrong with the call, in one line; the exit status says that nothing has been tested.
+fail() { # MESSAGE
+    echo "$ME: $1" >&2
+    exit 2
+}
+
+# Of the environment only what the kit knows: no proxy, no locale, no function of the caller's. An inner script finds it done.
+if [[ -z ${SURROUNDINGS:-} ]]; then
+    USER_LANGUAGE=${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}
+    PROXIES=$(env | grep -i '^[a-z]*_proxy=' || true) # only for what is installed
+    while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
+    for name in $(compgen -e); do
+        case $name in
+        PATH | HOME | USER | LOGNAME | SHELL | TERM | COLUMNS | TMPDIR | PWD | OLDPWD | SHLVL | _) ;;
+        SERVER | ONLY | VERBOSE | SANITIZE | REGRADE | QUICK | FULL | REPORT | CI | AUTOGRADER | STAGE) ;; # what one may set
+        CC | CFLAGS | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
+        *) unset "$name" 2>/dev/null || export -n "$name" ;; # some are read-only
+        esac
+    done
+    unset name
+    PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    export USER_LANGUAGE PROXIES SURROUNDINGS=yes
+    # Texts are UTF-8, and everything is sorted by its bytes. (A system without this locale has at least C.)
+    export LC_ALL=C.UTF-8
+    letter=中
+    ((${#letter} == 1)) || LC_ALL=C
+    unset letter
+    umask 022
+    ulimit -c 0
+    ulimit -S -n "$(ulimit -H -n)"
+fi 2>/dev/null
+
+# Installs what is missing (tests/lib/tools), with the proxies of the user. Sets BATS.
+need_tools() { # [PROGRAM:PACKAGE]...
+    local proxies=()
+    [[ -z $PROXIES ]] || mapfile -t proxies <<<"$PROXIES"
+    BATS=$(env "${proxies[@]}" "$KIT/tests/lib/tools" "$@") || exit 2
+    export BATS
+}
+
+# Sets TMPDIR to a directory from which programs can be run, also by the user that a server runs as.
+find_temporary() {
+    local directory probe as=()
+    ((EUID != 0)) || as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    for directory in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm "$KIT/build"; do
+        probe=$(mktemp -d "$directory/kit.XXXXXX" 2>/dev/null) || continue
+        chmod 711 "$probe"
+        printf '#!/bin/sh\n' >"$probe/program"
+        chmod 755 "$probe/program"
+        if "${as[@]}" "$probe/program" 2>/dev/null; then
+            rm -r "$probe"
+            export TMPDIR=$directory
+            return
+        fi
+        rm -r "$probe"
+    done
+    fail "programs can be run from none of /tmp, /var/tmp, /dev/shm and build/ (noexec?): set TMPDIR to a directory where they can"
+}
+
+# Finds out in what kind of place servers can run here. Sets SANDBOX (root or user: there are namespaces, and we are root in
+# them, or are not; none), SIZED (options of bubblewrap), and KIND, which says it in words.
+find_place() {
+    if [[ -z ${SANDBOX:-} ]]; then
+        SIZED=
+        [[ $(bwrap --help 2>&1) != *--size* ]] || SIZED="--size 67108864"
+        export SIZED
+        SANDBOX=$("$KIT/tests/lib/sandbox" -q) || SANDBOX=none
+        export SANDBOX
+    fi
+    KIND="namespaces, as $([[ $SANDBOX == root ]] && echo root || echo a user)"
+    [[ $SANDBOX != none ]] || KIND="no namespaces, as $( ((EUID == 0)) && echo root || echo a user)"
+    export KIND
+}
+
+# The kind of place, and what is weaker in it, in one line.
+describe_place() {
+    local weaker="each server has a network and processes of its own"
+    [[ $SANDBOX != user ]] || weaker+=", and your rights"
+    if [[ $SANDBOX == none ]]; then
+        weaker="servers share the network of this machine, so stages 1 to 4 take turns on port 8080"
+        ((EUID == 0)) || weaker+="; a server can do what you can: run none that you do not trust"
+    fi
+    echo "place: $KIND: $weaker"
+}
