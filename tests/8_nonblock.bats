@@ -34,6 +34,7 @@ closes() { # REQUEST
     [[ $(field Connection) == close ]] || explain "Connection: close" "tell the client that the connection ends"
 }
 
+# bats test_tags=weight:2
 @test "HTTP/1.1 stays open" {
     stays_open "$(request GET /)$end" || return 1
     stays_open "$(request GET / 'Connection: keep-alive')$end" || return 1
@@ -50,6 +51,7 @@ closes() { # REQUEST
     [[ $(field Connection | head -n 1) == keep-alive ]] || explain "Connection: keep-alive" "an HTTP/1.0 client must be told"
 }
 
+# bats test_tags=weight:2
 @test "Connection: close is a token in a list, in any case" {
     for fields in "Connection: "{close,Close,CLOSE,"keep-alive, close","close, TE","TE ,close","x,,close"} \
         $'Connection: TE,\tclose' $'Connection: keep-alive\r\nConnection: close' "connection: close"; do
@@ -62,6 +64,7 @@ closes() { # REQUEST
     expect_no_wrong "a connection that stays open" "close is a whole token, and only in the field Connection"
 }
 
+# bats test_tags=weight:2
 @test "after 301, 404 and 405 the connection stays open" {
     for line in "GET /$NAME" "GET /nothing" "POST /"; do
         # shellcheck disable=SC2086
@@ -72,6 +75,7 @@ closes() { # REQUEST
     expect_no_wrong "a connection that stays open" "these requests are well-formed: the next one begins where they end"
 }
 
+# bats test_tags=weight:2
 @test "header fields that are ill-formed get 400" {
     for fields in '' 'Host: a\r\nHost: b' 'Host: a\r\nX : y' 'Host: a\r\n folded' 'Host: a\r\nX: y\r\n folded' 'Host: a\r\nno colon' \
         'Host: a\r\nX: \001' 'Host: a\r\nX: a\000b' 'Host: a\r\nX: \177' 'Host: a\r\n: y' 'Host : a' 'Host: a\r\nX: a\rb' \
@@ -89,6 +93,7 @@ closes() { # REQUEST
     expect_status 200 "HTTP/1.0 needs no Host"
 }
 
+# bats test_tags=weight:2
 @test "after 400 and 431 the connection closes" {
     for bad in $'GET\r\n\r\n' $'GET /%zz HTTP/1.1\r\nHost: test\r\n\r\n' $'GET / HTTP/1.1\r\n\r\n' \
         "GET / HTTP/1.1"$'\r\n'"X: $(printf '%09000d' 0)"; do
@@ -97,6 +102,7 @@ closes() { # REQUEST
     expect_no_wrong "one answer that says Connection: close, then the end" "nobody knows where the next request begins"
 }
 
+# bats test_tags=weight:2
 @test "every answer has a Content-Length, and it is right" {
     : >"$HTML/empty-$NAME"
     for target in / "/$NAME.bin" "/empty-$NAME" /nothing "/$NAME"; do
@@ -111,6 +117,7 @@ closes() { # REQUEST
     [[ $(field Content-Length) == "$length" ]] || explain "Content-Length: $length" "HEAD says what GET would"
 }
 
+# bats test_tags=weight:2
 @test "pipelined requests are answered in their order" {
     for ((i = 1; i <= 60; i++)); do
         echo "$i $RANDOM" >"$HTML/$i-$NAME"
@@ -142,6 +149,7 @@ closes() { # REQUEST
 or nothing (EAGAIN): the rest of an answer goes first when there is room again"
 }
 
+# bats test_tags=weight:2
 @test "a body is never taken for a request" {
     secret=$(request GET "/$NAME/deep/er/$NAME.html")
     for field in "Content-Length: $((${#secret} + 4))" "Transfer-Encoding: chunked" "Transfer-Encoding: identity" "Content-Length: 00010"; do
@@ -154,6 +162,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     expect_no_wrong "one answer, then the end" "the second request is the body of the first: who reads no body must close"
 }
 
+# bats test_tags=weight:2
 @test "an ill-formed Host gets 400, and a missing one is named" {
     for host in 'a b' a/b http://test/ user@test test:80x a:b:80 'te"st' 'a\\b' '<test>' 'a?b' 'test:80 80' 'a#b' 'a[b' 'a^b' 'a|b' '[::1' '[::1]x' 'test:8a'; do
         send 'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' "$host"
@@ -173,6 +182,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     body | grep -qi host || explain "a page that names Host" "who types GET / HTTP/1.1 into nc does not know what is missing"
 }
 
+# bats test_tags=weight:2
 @test "a body whose length is unclear gets 400, and the connection closes" {
     length="Content-Length: 5" coding="Transfer-Encoding: chunked"
     for fields in "Content-Length: x" "Content-Length: -5" "Content-Length: +5" "Content-Length: 5 5" "Content-Length: 0x5" "Content-Length:" \
@@ -195,6 +205,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     expect_no_wrong "an answer with status 405" "these fields are good"
 }
 
+# bats test_tags=weight:2
 @test "one process and one thread serve all clients" {
     hold -n 50 send "GET / HT"
     # The first may be answered in the round in which the server accepts them, when each of them has sent something.
@@ -229,7 +240,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     in_time come_and_go
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "a connection that is used stays open for longer than 5 seconds" {
     actions=()
     for _ in 1 2 3 4 5 6 7; do actions+=(send "$(request GET /)$end" answer wait 1000); done
@@ -249,6 +260,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     expect_drop "$(tail -n 1 "$ANSWER")" "the next head must be whole 5 s after the answer"
 }
 
+# bats test_tags=weight:2
 @test "a huge download holds up nobody" {
     truncate -s 4G "$HTML/vast-$NAME"
     for _ in 1 2 3; do
@@ -262,6 +274,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     ((ms < 20000)) || explain "10 small answers, beside 3 downloads of 4 GiB" "they took $ms ms: a turn has 2 MiB at most"
 }
 
+# bats test_tags=weight:2
 @test "no answer waits for the client's delayed acknowledgement" {
     # Nagle's algorithm and delayed ACK together cost 40 ms each time. One try that is faster tells that they
     # do not. On a machine where none is, the fastest of all is compared with the fastest on 20 fresh connections,

@@ -14,12 +14,14 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
           $(head -c 200 "$JOB/expected" | printable)" "$1"
 }
 
+# bats test_tags=weight:8
 @test "the answer to a request is its head, to the byte" {
     request="GET /$(random_name) HTTP/1.1\r\nHost: test\r\nX-Name: $(random_name)\r\n\r\n"
     send "$request"
     expect_echo "send() the bytes of the request line, of the fields and of the blank line" "$request"
 }
 
+# bats test_tags=weight:4
 @test "whatever the request is, its head comes back" {
     for line in "GET / HTTP/1.0" "POST /$(random_name)?x=%%20#y HTTP/1.1" "$(random_name)" "GET /%%s%%n%%100d HTTP/1.1" \
         "  a \t b " "X: HTTP/1.1 200 OK"; do
@@ -29,6 +31,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     expect_no_wrong "the head of each request" "the server need not understand a request to send it back, and changes nothing in it"
 }
 
+# bats test_tags=weight:8
 @test "a browser takes the answer for plain text, and runs no script in it" {
     request="GET /?<script>alert(1)</script>&amp; HTTP/1.1\r\nHost: test\r\nX: 中文 $(random_name)\r\n\r\n"
     send "$request"
@@ -39,6 +42,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     expect_echo "plain text needs no &lt; for <" "$request"
 }
 
+# bats test_tags=weight:6
 @test "what follows the head does not come back" {
     head="POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 20\r\n\r\n"
     body=$(random_name)$(random_name)
@@ -51,18 +55,21 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     expect_echo "the head ends with the blank line, whatever comes later" "$head"
 }
 
+# bats test_tags=weight:5
 @test "a 0 byte in the head does not end it" {
     request="GET /\000$(random_name) HTTP/1.1\r\nHost: \000\000test\r\nX: y\000\r\n\r\n"
     send "$request"
     expect_echo "for strlen(), strcpy() and %s a string ends at the first 0 byte: here only the length counts" "$request"
 }
 
+# bats test_tags=weight:3
 @test "bytes that are no characters come back as they are" {
     request="GET /\001\033[31m\177\377\300\200 HTTP/1.1\r\nHost: test\rX\r\n\tY: \351\r\n\r\n"
     send "$request"
     expect_echo "only the log replaces them, because it goes to a terminal" "$request"
 }
 
+# bats test_tags=weight:3
 @test "a head that was typed with LF alone comes back with LF alone" {
     request="GET /$(random_name) HTTP/1.1\nHost: test\r\nX: y\n\n"
     send "$request"
@@ -71,6 +78,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     expect_echo "an empty line ends the head, also without a CR" "$request"
 }
 
+# bats test_tags=weight:3
 @test "a head that comes in pieces comes back whole" {
     request="GET /$(random_name) HTTP/1.1\r\nHost: test\r\nX-Name: $(random_name)\r\n\r\n"
     # shellcheck disable=SC2059
@@ -81,6 +89,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     done
 }
 
+# bats test_tags=weight:2
 @test "empty lines before the request line do not come back" {
     request="GET /$(random_name) HTTP/1.1\r\nHost: test\r\n\r\n"
     for empty in '\r\n' '\n\r\n\r\n\n'; do
@@ -89,6 +98,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     done
 }
 
+# bats test_tags=weight:3
 @test "a head of 8 KiB comes back whole" {
     request="GET /$(random_name) HTTP/1.1\r\nHost: test\r\nX: "
     random_bytes 6000 | od -An -v -tx1 | tr -d ' \n' | head -c $((8192 - 4 - $(printf '%b' "$request" | wc -c))) >"$JOB/long"
@@ -98,6 +108,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     expect_echo "is a buffer too small? does snprintf() return more than there was room for?" "$request"
 }
 
+# bats test_tags=weight:3
 @test "of a head over 8 KiB, the first 8192 bytes come back" {
     for size in 8193 30000; do
         send 'GET /%s HTTP/1.1\r\nHost: test\r\nX: %0*d\r\n\r\n' "$(random_name)" "$size" 0
@@ -106,6 +117,7 @@ expect_echo() { # HINT FORMAT [ARGUMENT...]: a format for printf, as for send
     done
 }
 
+# bats test_tags=weight:2
 @test "curl prints what it has sent itself" {
     mark=$(random_name)
     curl -q -sv --noproxy '*' --max-time "$LIMIT" -A "$mark" -b "cookie=$mark" "http://127.0.0.1:$PORT/$mark" >"$ANSWER" 2>"$JOB/client" 3>&- ||

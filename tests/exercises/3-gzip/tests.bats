@@ -41,6 +41,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     done
 }
 
+# bats test_tags=weight:8
 @test "a client that accepts gzip is sent page.css.gz for page.css" {
     make_page
     get "/$PAGE" "Accept-Encoding: gzip"
@@ -55,6 +56,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     [[ $(field Content-Type) == text/html* ]] || explain "Content-Type: text/html; charset=utf-8" "here: $(field Content-Type)"
 }
 
+# bats test_tags=weight:5
 @test "curl --compressed shows the page, though fewer bytes come" {
     make_page txt
     for _ in {1..200}; do echo "the same line $NAME 中文"; done >"$HTML/$PAGE"
@@ -66,6 +68,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     [[ $come == "$(wc -c <"$HTML/$PAGE.gz")" ]] || explain "$(wc -c <"$HTML/$PAGE.gz") bytes, as in html/$PAGE.gz" "$come bytes came"
 }
 
+# bats test_tags=weight:5
 @test "the weight 0 refuses gzip, and any other accepts it" {
     make_page
     ask_for copy "gzip;q=1" "gzip;q=0.5" "gzip; q=0.001" "gzip ;Q=0.01" "br;q=0,gzip;q=0.8,deflate;q=0"
@@ -73,6 +76,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     expect_no_wrong "the copy if gzip has no weight, or one above 0" "RFC 9110, section 12.4.2: q=0 means that it is not acceptable; q=0.001 is little, but not 0"
 }
 
+# bats test_tags=weight:5
 @test "every answer that may come compressed has Vary: Accept-Encoding" {
     make_page
     get "/$PAGE" "Accept-Encoding: gzip"
@@ -85,6 +89,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     done
 }
 
+# bats test_tags=weight:4
 @test "a star stands for gzip where gzip is not named" {
     make_page
     ask_for copy "*" "*;q=1" "br, *" "identity, *;q=0, gzip" "gzip, identity, *;q=0"
@@ -92,6 +97,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     expect_no_wrong "what the list says of gzip, and only if it does not name it, what it says of *" "RFC 9110, section 12.5.3"
 }
 
+# bats test_tags=weight:4
 @test "the field is found in any case, at any place, with any white space" {
     make_page
     ask_for copy "ACCEPT-ENCODING: GZIP" "accept-encoding: GZip" "Accept-Encoding:gzip" $' \t gzip \t ' "br,gzip" $'br ,\tgzip\t, x' ", ,gzip,," \
@@ -105,6 +111,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     expect_copy "a line may end with LF alone"
 }
 
+# bats test_tags=weight:4
 @test "several lines of Accept-Encoding are one list" {
     make_page
     ask_for copy $'Accept-Encoding: br\r\nAccept-Encoding: gzip' $'Accept-Encoding: gzip\r\nX: y\r\nAccept-Encoding: br' \
@@ -113,6 +120,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     expect_no_wrong "what the lists say when they are put together" "RFC 9110, section 5.3: a field that is a list may come in several lines"
 }
 
+# bats test_tags=weight:5
 @test "whoever does not name gzip in Accept-Encoding gets the file itself" {
     make_page
     get "/$PAGE" "Accept-Encoding: gzip"
@@ -129,6 +137,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     expect_itself "what follows the blank line is no field"
 }
 
+# bats test_tags=weight:2
 @test "HEAD of a file gets the head of GET, compressed or not" {
     make_page
     for fields in "Accept-Encoding: gzip" "X: y"; do
@@ -140,6 +149,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     done
 }
 
+# bats test_tags=weight:3
 @test "where no copy can be read, the file itself is sent" {
     make_page
     expect_fallback() { # HINT
@@ -166,6 +176,7 @@ ask_for() { # copy|file VALUE|FIELDS...
     expect_copy "html/$PAGE.gz is there now: look for it at each request"
 }
 
+# bats test_tags=weight:3
 @test "a copy stands for its file alone" {
     make_page
     get "/$PAGE.gz" "Accept-Encoding: gzip"
@@ -187,6 +198,7 @@ $([[ $SERVER_USER == root ]] || echo "403 /$PAGE.locked")"
     expect_copy "html/$PAGE and its copy are there"
 }
 
+# bats test_tags=weight:2
 @test "400 compressed files later, nothing has leaked" {
     make_page
     fields=$'HTTP/1.1\r\nHost: test\r\nConnection: close\r\n'

@@ -67,6 +67,7 @@ shown() { # LINES
     head -n 5 <<<"$1" | cut -c -200 | paste -s -d ' '
 }
 
+# bats test_tags=weight:7
 @test "a directory without index.html is a page with a link to each thing in it" {
     make_directory
     one=$(random_name).html two=$(random_name).txt three=$(random_name)
@@ -84,6 +85,7 @@ shown() { # LINES
     expect_names "an empty directory is a list without links"
 }
 
+# bats test_tags=weight:5
 @test "the names stand in the order of strcmp" {
     make_directory
     name=$(random_name)
@@ -97,6 +99,7 @@ shown() { # LINES
 slash after a directory is no part of its name"
 }
 
+# bats test_tags=weight:7
 @test "each link leads to its file, whatever signs the name has" {
     make_directory
     names=("<b>&\"'.html" "a b%20#?.txt" "中文 é.html" "javascript:alert(1).html" a:b "?" "#" "%2e%2e" "%" ... .hidden 'back\slash'
@@ -119,6 +122,7 @@ slash after a directory is no part of its name"
     expect_file "$DIRECTORY/d?#% <i>&/x y" "a link in the list of a directory whose name has such signs"
 }
 
+# bats test_tags=weight:6
 @test "a browser shows each name as it is, and takes none for HTML" {
     make_directory
     mark=$(random_name)
@@ -139,6 +143,7 @@ slash after a directory is no part of its name"
     expect_no_tag
 }
 
+# bats test_tags=weight:5
 @test "everything but . and .. is listed, and a directory has a slash" {
     make_directory
     long=$(printf '%0245d' 0)$(random_name)
@@ -154,6 +159,7 @@ slash after a directory is no part of its name"
         "sub/" ".sub/" "$long" .hidden locked fifo to-directory/ to-file to-nothing
 }
 
+# bats test_tags=weight:3
 @test "html/ itself is listed when it has no index.html" {
     mv "$HTML/index.html" "$JOB/index.html"
     list / || { mv "$JOB/index.html" "$HTML/index.html" && return 1; }
@@ -169,6 +175,7 @@ make_large_directory() {
     (cd "$DIRECTORY" && seq -f "文 & %04g $(random_name) $(printf '%0220d' 0)" 1000 | xargs -d '\n' touch)
 }
 
+# bats test_tags=weight:5
 @test "a directory of a thousand files with long names is listed whole" {
     make_large_directory
     list || return 1
@@ -177,6 +184,7 @@ make_large_directory() {
     [[ $(quoted "${NAMES[@]}") == "$(quoted "${expected[@]}")" ]] || explain "the order of strcmp()" "sort all of them"
 }
 
+# bats test_tags=weight:2
 @test "HEAD of a directory gets the head of its list, and no body" {
     make_directory
     touch "$DIRECTORY/$(random_name)"
@@ -187,6 +195,7 @@ make_large_directory() {
     cmp -s "$JOB/expected" <(without_date "$ANSWER") || explain "$(printable <"$JOB/expected")" "the head that GET gets, to the byte, and no body"
 }
 
+# bats test_tags=weight:3
 @test "a directory that may not be read gets 403" {
     [[ $SERVER_USER != root ]] || skip "root may read everything"
     make_directory
@@ -200,6 +209,7 @@ make_large_directory() {
     expect_no_wrong "an answer with status 403" "the error that opens the directory, or index.html, fails with is EACCES"
 }
 
+# bats test_tags=weight:2
 @test "what is no directory gets no list, and what has an index.html neither" {
     make_directory
     touch "$DIRECTORY/file"
@@ -228,6 +238,7 @@ make_large_directory() {
     expect_file "$DIRECTORY/index.html" "the page of a directory is its index.html, if it has one"
 }
 
+# bats test_tags=weight:2
 @test "with few descriptors left, the answer is the whole list or 503" {
     make_directory
     name=$(random_name)
@@ -264,6 +275,7 @@ make_large_directory() {
     expect_names "with descriptors again, all is well" "$name"
 }
 
+# bats test_tags=weight:3
 @test "a hundred lists later, nothing has leaked" {
     make_large_directory
     get "$TARGET"

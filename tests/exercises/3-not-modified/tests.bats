@@ -27,6 +27,7 @@ expect_page() { # HINT
     expect_file "$HTML/page.html" "$1"
 }
 
+# bats test_tags=weight:6
 @test "a file's Last-Modified is the time of its last change, in GMT" {
     make_page
     for method in GET HEAD; do
@@ -36,6 +37,7 @@ expect_page() { # HINT
     done
 }
 
+# bats test_tags=weight:8
 @test "a client that has the file as it is gets 304, and no body" {
     make_page
     get /page.html
@@ -49,6 +51,7 @@ expect_page() { # HINT
     done
 }
 
+# bats test_tags=weight:6
 @test "a date later than the last change gets 304, also one in the future" {
     make_page
     for later in 1 60 3600 86400 $(($(date +%s) - CHANGED)) 1000000000; do
@@ -58,6 +61,7 @@ expect_page() { # HINT
     expect_no_wrong "304 where the date is later than the last change, $(http_date "$CHANGED")" "a later date is no other file: compare which date is earlier, not whether they are equal"
 }
 
+# bats test_tags=weight:5
 @test "a file that has changed since the date is sent" {
     make_page
     for earlier in 1 60 3600 86400 1000000000; do
@@ -72,6 +76,7 @@ expect_page() { # HINT
     [[ $(field Last-Modified) == "$(http_date $((CHANGED + 1)))" ]] || explain "Last-Modified: $(http_date $((CHANGED + 1)))" "here: $(field Last-Modified)"
 }
 
+# bats test_tags=weight:6
 @test "the year counts more than the month, the month more than the day, the day more than the hour" {
     # In each pair, some part of the later date is smaller than the same part of the earlier one.
     while IFS='|' read -r earlier later; do
@@ -93,6 +98,7 @@ DATES
     expect_no_wrong "304 for the later date, 200 for the earlier one" "dates are no strings: in the alphabet, Mon comes before Sun, 01 Mar before 29 Feb, and Aug before May"
 }
 
+# bats test_tags=weight:4
 @test "the server's time zone does not matter" {
     make_page
     stop_server
@@ -109,6 +115,7 @@ DATES
     expect_no_wrong "200 for a date before the last change, 304 from then on" "mktime() takes a date for local time, and localtime() gives that; in HTTP all dates are GMT"
 }
 
+# bats test_tags=weight:2
 @test "a date that is malformed is ignored" {
     make_page
     while IFS= read -r date; do
@@ -130,6 +137,7 @@ DATES
     expect_no_wrong "200, and the file" "RFC 9110, section 13.1.3: what is no date says nothing"
 }
 
+# bats test_tags=weight:2
 @test "with If-None-Match, If-Modified-Since is ignored" {
     make_page
     date="If-Modified-Since: $(http_date "$CHANGED")"
@@ -139,6 +147,7 @@ DATES
     expect_page "the order of fields says nothing, nor does the case of their names"
 }
 
+# bats test_tags=weight:5
 @test "only a field of this name, in any case, is a condition" {
     make_page
     date=$(http_date "$CHANGED")
@@ -158,6 +167,7 @@ DATES
     expect_no_wrong "304 for the field, 200 for all else" "a field's name begins its line and ends at the colon; the fields end at the blank line"
 }
 
+# bats test_tags=weight:2
 @test "an error response depends on no condition" {
     make_page
     for request in "404 GET /$(random_name)" "301 GET /$NAME" "405 POST /page.html" "400 GET /%zz" "404 GET /../secret.txt"; do
@@ -169,6 +179,7 @@ DATES
     expect_no_wrong "the status that it has without If-Modified-Since" "RFC 9110, section 13.2.1: conditions are for what would be a 200"
 }
 
+# bats test_tags=weight:2
 @test "a file from the future has a Last-Modified that is not" {
     make_page
     touch -d "2098-01-01" "$HTML/page.html"
@@ -179,6 +190,7 @@ DATES
     ((modified <= now)) || explain "no Last-Modified after $(field Date)" "RFC 9110, section 8.8.2.1; here: $(field Last-Modified)"
 }
 
+# bats test_tags=weight:2
 @test "400 answers 304 later, nothing has leaked" {
     make_page
     settle

@@ -20,12 +20,14 @@ expect_old_page() { # HINT
     body | grep -q 'sorry, 您访问的页面不存在' || explain "the page that the server had before" "$1"
 }
 
+# bats test_tags=weight:8
 @test "a missing page gets 404, with html/404.html as its body" {
     write_page
     get "/$(random_name).html"
     expect_own_page
 }
 
+# bats test_tags=weight:4
 @test "html/404.html is read anew for each request" {
     for _ in 1 2; do
         write_page
@@ -34,6 +36,7 @@ expect_old_page() { # HINT
     done
 }
 
+# bats test_tags=weight:8
 @test "whatever the reason for a 404, the page is html/404.html" {
     write_page
     for target in "/$NAME/$(random_name).txt" /../secret.txt "/$NAME.fifo" /%00 "/$(random_name)/"; do

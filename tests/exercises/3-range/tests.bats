@@ -36,6 +36,7 @@ expect_416() { # SIZE
 
 expect_whole() { expect_file "$FILE" "the whole file, as if there was no Range"; }
 
+# bats test_tags=weight:8
 @test "bytes=FIRST-LAST gets 206 with these bytes, both ends included" {
     make_file
     get_range 0-9
@@ -48,6 +49,7 @@ expect_whole() { expect_file "$FILE" "the whole file, as if there was no Range";
     expect_no_wrong "206 with these bytes, and Content-Range and Content-Length to match" "LAST belongs to the part: bytes=0-9 are ten bytes"
 }
 
+# bats test_tags=weight:6
 @test "bytes=FIRST- gets all from this byte to the end" {
     make_file
     for first in 0 1 $((RANDOM + 1)) $((SIZE - 1)); do
@@ -57,6 +59,7 @@ expect_whole() { expect_file "$FILE" "the whole file, as if there was no Range";
     expect_no_wrong "206 with the rest of the file" "without LAST the part goes to the end"
 }
 
+# bats test_tags=weight:6
 @test "bytes=-COUNT gets the last bytes" {
     make_file
     for count in 1 5 $((RANDOM + 1)) $((SIZE - 1)) "$SIZE"; do
@@ -66,6 +69,7 @@ expect_whole() { expect_file "$FILE" "the whole file, as if there was no Range";
     expect_no_wrong "206 with the last bytes of the file" "bytes=-5 are the last five, not those from 0 to 5"
 }
 
+# bats test_tags=weight:5
 @test "a part that begins or ends at any place of a large file arrives to the byte" {
     make_file
     for range in "4095 4096" "32767 32768" "32768 65535" "0 32767" "0 32768" "65535 131072" "100000 250001" "$RANDOM $((100000 + RANDOM))"; do
@@ -80,6 +84,7 @@ expect_whole() { expect_file "$FILE" "the whole file, as if there was no Range";
 HUGE="2147483648 4294967301 9223372036854775807 9223372036854775808 18446744073709551621 99999999999999999999999999"
 OVERFLOW="and a number may have any number of digits: atoi() has no answer then, but strtoll() has one"
 
+# bats test_tags=weight:5
 @test "a part that would go beyond the end of the file ends with the file" {
     make_file
     for range in "0-$SIZE" "10-99999999" "$((SIZE - 1))-$((SIZE + 5))" "-$((SIZE + 1))" "-99999999"; do
@@ -95,6 +100,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     expect_no_wrong "206 with all bytes that there are" "Content-Range says what is sent, not what was asked for; $OVERFLOW"
 }
 
+# bats test_tags=weight:5
 @test "a part that begins beyond the end of the file gets 416, and the size" {
     make_file
     for range in "$SIZE-" "$SIZE-$SIZE" "$((SIZE + 1))-" "99999999-99999999" "-0"; do
@@ -113,6 +119,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     expect_no_wrong "416 with Content-Range: bytes */SIZE" "the first byte of a file has the number 0, so the last one has SIZE - 1; $OVERFLOW"
 }
 
+# bats test_tags=weight:4
 @test "curl -C - completes a download that broke off" {
     make_file
     for have in 1 100000 $((SIZE - 1)); do
@@ -125,6 +132,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     done
 }
 
+# bats test_tags=weight:2
 @test "a Range that is malformed, of another unit, or of several parts is ignored" {
     make_file
     for range in "" "bytes" "bytes=" "bytes=-" "bytes=9-5" "bytes=a-b" "bytes=0-x" "bytes=x-9" "bytes=0x0-9" "bytes=5" "bytes=--5" "bytes=+0-9" "bytes=0-+9" \
@@ -135,6 +143,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     expect_no_wrong "200, and the whole file" "RFC 9110, section 14.2: a server may ignore a Range; the status is 200 then, so the client knows"
 }
 
+# bats test_tags=weight:3
 @test "only a field with the name Range is one, in any case" {
     make_file
     for field in "Range: bytes=5-9" "range:bytes=5-9" "RANGE:  bytes=5-9  " "rANGE:	bytes=5-9	"; do
@@ -153,6 +162,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     expect_no_wrong "206 for the field, 200 for all else" "a field's name begins its line and ends at the colon; the fields end at the blank line"
 }
 
+# bats test_tags=weight:2
 @test "with If-Range, and for HEAD, Range is ignored; errors stay errors" {
     make_file
     for validator in '"x"' 'Sun, 06 Nov 1994 08:49:37 GMT'; do
@@ -174,6 +184,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     expect_no_wrong "the answer that comes without Range" "If-Range: has the file changed since? Who cannot tell sends all of it. RFC 9110 has Range for GET alone"
 }
 
+# bats test_tags=weight:2
 @test "every 200 for a file says that the server knows ranges of bytes" {
     make_file
     for request in "GET /" "HEAD /" "GET /film.txt" "GET /$NAME/"; do
@@ -184,6 +195,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     done
 }
 
+# bats test_tags=weight:2
 @test "400 parts and 416 later, nothing has leaked" {
     make_file
     request() { printf 'GET /film.txt HTTP/1.1\r\nHost: test\r\nRange: bytes=%s\r\nConnection: close\r\n\r\n.' "$1"; }

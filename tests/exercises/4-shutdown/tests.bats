@@ -43,11 +43,13 @@ try again, or let no signal in while a client is served" || return 1
     read_status
 }
 
+# bats test_tags=weight:8
 @test "SIGTERM ends a server that waits for a client, with exit status 0" {
     send_signal TERM
     expect_good_end "$SOON" "sigaction() says which function runs when SIGTERM comes; without SA_RESTART, accept() fails with EINTR then"
 }
 
+# bats test_tags=weight:4
 @test "SIGINT, which is Ctrl-C, ends it too" {
     get /
     send_signal INT
@@ -89,6 +91,7 @@ signal_before_waiting() {
         exit !$waits' "$PID" "$JOB/ready"
 }
 
+# bats test_tags=weight:8
 @test "a signal that comes just before the server begins to wait is not lost" {
     [[ $(uname -m) == x86_64 ]] || skip "this test stops a server between two instructions, and knows only x86-64"
     rm -f "$JOB/ready"
@@ -108,6 +111,7 @@ pselect() lets signals in only while it waits; a pipe that the handler writes in
 handler has closed, accept() fails"
 }
 
+# bats test_tags=weight:8
 @test "a download under way arrives whole, however many signals come" {
     random_bytes 6000000 | base64 >"$HTML/large.txt"
     settle
@@ -134,6 +138,7 @@ half_request() {
     finish
 }
 
+# bats test_tags=weight:8
 @test "a client that has sent half of its request is answered after the signal" {
     in_time half_request || return 1
     expect_file "$HTML/$NAME/index.html" "who was accepted before the signal is served" || return 1
@@ -150,6 +155,7 @@ queue() {
     finish
 }
 
+# bats test_tags=weight:5
 @test "a client that waits in the queue when the signal comes is not served any more" {
     in_time queue || return 1
     expect_status 200 "who was accepted before the signal is served" || return 1
@@ -159,6 +165,7 @@ queue() {
 under load there is always one more. pselect() that finds a client returns without letting the signal in: look again before accept()"
 }
 
+# bats test_tags=weight:4
 @test "a server that is out of descriptors ends, too" {
     settle
     lines() { wc -l <"$ERRORS"; }
@@ -173,6 +180,7 @@ under load there is always one more. pselect() that finds a client returns witho
     expect_good_end "$SOON" "there is a client, but accept() fails with EMFILE, again and again: look between the attempts whether a signal has come"
 }
 
+# bats test_tags=weight:2
 @test "after a signal, a new server can be started on the port at once" {
     hold send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' read
     send_signal TERM
@@ -184,7 +192,7 @@ under load there is always one more. pselect() that finds a client returns witho
     expect_service "the new server serves"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:3
 @test "a silent client keeps the server from ending only until its time is up" {
     settle
     descriptors=$(count_descriptors)

@@ -33,6 +33,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
         explain "one line on stderr, such as: $5" "for the address $2 it says: $(said "$JOB/complaint" "$JOB/said")"
 }
 
+# bats test_tags=weight:10
 @test "ADDRESS ::1 is IPv6, and stands in brackets where the server says that it listens" {
     need_ipv6
     port=$(free_port)
@@ -42,18 +43,21 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
     cmp -s "$HTML/$NAME.bin" "$ANSWER" || explain "the 300,000 bytes of a file, over IPv6" "$(wc -c <"$ANSWER") bytes have come"
 }
 
+# bats test_tags=weight:5
 @test "port 0 at ::1 takes a free port, and the server says which" {
     need_ipv6
     start_at ::1 0 '\[::1\]:[1-9][0-9]*' "getsockname() tells the port that the kernel has chosen" || return 1
     expect_page_at "$URL"
 }
 
+# bats test_tags=weight:6
 @test "ADDRESS can be a name" {
     port=$(free_port)
     start_at localhost "$port" "(127\.0\.0\.1|\[::1\]):$port" || return 1
     expect_page_at "$URL"
 }
 
+# bats test_tags=weight:6
 @test "of the addresses that a name has, the first that is free is taken" {
     need_ipv6
     # The C library then returns all addresses of localhost that are in /etc/hosts.
@@ -75,6 +79,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
     expect_page_at "$URL"
 }
 
+# bats test_tags=weight:6
 @test "a name that does not exist is named in one line, and the exit status is 1" {
     for name in "$NAME.invalid" ::1::2; do
         expect_complaint_about "$(free_port)" "$name" "$name" "" "$name: Name or service not known" || return 1
@@ -84,6 +89,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
     done
 }
 
+# bats test_tags=weight:5
 @test "an IPv6 address that is in use, or not ours, is named in brackets" {
     need_ipv6
     port=$(free_port)
@@ -92,6 +98,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
     expect_complaint_about "$port" 2001:db8::1 "[2001:db8::1]:$port" "Cannot assign requested address" "bind [2001:db8::1]:$port: Cannot assign requested address"
 }
 
+# bats test_tags=weight:6
 @test "ADDRESS :: opens the server to IPv6, and not to IPv4" {
     need_ipv6
     port=$(free_port)
@@ -102,6 +109,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
     ((result == 7)) || explain "no connection to 127.0.0.1:$port" "on some systems :: is for IPv4 too; the socket option IPV6_V6ONLY says what you mean (curl exits with $result)"
 }
 
+# bats test_tags=weight:4
 @test "0.0.0.0 and :: can have the same port at the same time" {
     need_ipv6
     port=$(free_port)
@@ -112,6 +120,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
     expect_page_at "http://[::1]:$port/"
 }
 
+# bats test_tags=weight:2
 @test "a wrong port, or too many arguments, get the usage on stderr, and exit status 2" {
     for arguments in "" "abc" "80x" "-1" "65536" "''" "' 80'" "+80" "8080.5" "0x50" "http" "99999999999999999999" "80x ::1" "65536 localhost" "abc nowhere" \
         "8080 127.0.0.1 more" "8080 ::1 more"; do

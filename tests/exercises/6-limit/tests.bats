@@ -34,6 +34,7 @@ expect_all_places() { # HINT
     expect_service "$1"
 }
 
+# bats test_tags=weight:6
 @test "never more than 8 children serve, however many clients there are" {
     crowd() {
         stall 30 || return 1
@@ -45,6 +46,7 @@ expect_all_places() { # HINT
     in_time crowd
 }
 
+# bats test_tags=weight:5
 @test "a client that finds 8 others waits in the backlog, not in the parent" {
     settle
     before=$(count_descriptors)
@@ -57,6 +59,7 @@ expect_all_places() { # HINT
     in_time crowd
 }
 
+# bats test_tags=weight:5
 @test "as soon as one child ends, a client that waits is served" {
     answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
     one_leaves() {
@@ -103,6 +106,7 @@ expect_all_places() { # HINT
     expect_all_places "10 times fork() has failed: who was not started is not counted"
 }
 
+# bats test_tags=weight:3
 @test "a server that is full waits for a child, and takes no CPU" {
     full() {
         stall 12 || return 1
@@ -120,7 +124,7 @@ expect_all_places() { # HINT
 $(ps -o pid,stat -p "$(children | paste -s -d ,)" | sed '2,$s/^/          /'); accept() waits: who looks for children in the meantime?"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:3
 @test "8 clients that stall hold up the ninth for 5 seconds, and no longer" {
     start=${EPOCHREALTIME/./}
     stall 8 || return 1

@@ -30,6 +30,7 @@ expect_four() { # [HINT]; if they have not come once, the next tests do not wait
 }
 none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
 
+# bats test_tags=weight:6
 @test "four children are there before a client is" {
     expect_four || return 1
     sleep 0.5
@@ -38,6 +39,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     ((grandchildren == 0)) || explain "$CHILDREN children, and none of their own" "they have $grandchildren: after fork(), the child too goes on with the loop"
 }
 
+# bats test_tags=weight:6
 @test "four clients are served at the same time, each by another child" {
     expect_four || return 1
     expected=$(for child in $(running); do awk '/^NSpid/ {print "[" $NF "]"}' "/proc/$child/status"; done | sort)
@@ -51,6 +53,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     explain "four lines in the log, with the process ids of the four children: $(xargs <<<"$expected")" "here are: $(xargs <<<"$found")"
 }
 
+# bats test_tags=weight:4
 @test "three clients that stall hold up nobody; with four, the next one waits until one has left" {
     answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
     stall() {
@@ -76,6 +79,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     in_time scene
 }
 
+# bats test_tags=weight:6
 @test "a child that is killed is replaced, and leaves no zombie" {
     for count in 1 1 4; do
         expect_four "wait() tells of one that has ended; then fork() another" || return 1
@@ -90,6 +94,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     eventually no_zombie || explain "no zombie" "wait() takes the entry of a child that has ended: $(ps -o pid,stat --ppid "$PID" | sed '2,$s/^/          /')"
 }
 
+# bats test_tags=weight:5
 @test "children that die at once, again and again, are replaced after a pause" {
     expect_four || return 1
     # Kills each child as soon as it is there, for two seconds.
@@ -112,6 +117,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     expect_service "now that nobody kills them, they serve"
 }
 
+# bats test_tags=weight:4
 @test "when fork fails, the parent says so, waits, and tries again" {
     expect_four || return 1
     soft=$(limit "$PID" --nproc --output SOFT --noheadings)
@@ -130,6 +136,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     expect_four "with processes again, the fourth child is started, though no other has ended: wait() must not keep the parent from it"
 }
 
+# bats test_tags=weight:5
 @test "when the parent is killed, its children end, and the port is free" {
     expect_four || return 1
     mapfile -t orphans < <(running)
@@ -141,6 +148,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     ! listens "$PORT" || explain "nobody on port $PORT" "a process still has the listening socket"
 }
 
+# bats test_tags=weight:3
 @test "an idle server takes no CPU, neither the parent nor the children" {
     expect_four || return 1
     expect_service "it serves" || return 1
@@ -152,6 +160,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     ((took <= 4)) || explain "no CPU time" "${took}0 ms in 2 s, parent and children together: who asks again and again?"
 }
 
+# bats test_tags=weight:3
 @test "out of descriptors, a child says so and waits, and serves again when some are free" {
     expect_four || return 1
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
@@ -176,6 +185,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     expect_service "accept() has failed with EMFILE, now it works again"
 }
 
+# bats test_tags=weight:4
 @test "400 requests later, the same four children are there, with as many descriptors" {
     expect_four || return 1
     client -r 20 send "$request" read >/dev/null
@@ -191,7 +201,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     eventually same || explain "as many descriptors in each child as before: $had" "here are: $(descriptors); a child lives on, so it closes what it opens"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "four clients that stall hold up all others for 5 seconds, and no longer" {
     expect_four || return 1
     start=${EPOCHREALTIME/./}
@@ -201,7 +211,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     ((ms >= 4500)) || explain "an answer when one of four clients that stall has been dropped, after 5 s" "it came after $ms ms: who served it?"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "four readers that stop are dropped, and their children serve again" {
     expect_four || return 1
     truncate -s 1G "$HTML/huge-$NAME"

@@ -44,6 +44,7 @@ with_stalled() { # CLIENTS COMMAND
     in_time with_stalled 7 eighth
 }
 
+# bats test_tags=weight:4
 @test "while eight clients stall, the ninth waits, until one of them has left" {
     before_clients
     ninth() {
@@ -59,6 +60,7 @@ with_stalled() { # CLIENTS COMMAND
     in_time with_stalled 7 ninth
 }
 
+# bats test_tags=weight:4
 @test "the threads are there before a client is, and stay as many whatever comes" {
     get / # the first client may bring a thread that stays: that of a sanitizer
     expect_pool || return 1
@@ -76,6 +78,7 @@ with_stalled() { # CLIENTS COMMAND
     same "after 120 requests: a thread serves for ever"
 }
 
+# bats test_tags=weight:3
 @test "clients in the queue are served in the order in which they came" {
     expect_pool || return 1
     mark=$(random_name)
@@ -96,6 +99,7 @@ with_stalled() { # CLIENTS COMMAND
     in_time with_stalled 7 in_order
 }
 
+# bats test_tags=weight:3
 @test "the queue holds 64 clients, and the next ones wait in the backlog" {
     expect_pool || return 1
     crowd() {
@@ -110,6 +114,7 @@ with_stalled() { # CLIENTS COMMAND
     in_time with_stalled 8 crowd
 }
 
+# bats test_tags=weight:3
 @test "a full queue loses nobody, and mixes up nobody" {
     expect_pool || return 1
     count_answers() { grep -ac '^HTTP/1.1 200' "$ANSWER" || true; }
@@ -144,6 +149,7 @@ with_stalled() { # CLIENTS COMMAND
     done
 }
 
+# bats test_tags=weight:3
 @test "threads that wait, for clients or for room in the queue, take no CPU" {
     expect_pool || return 1
     ticks() { # in a second, while COMMAND goes on
@@ -161,6 +167,7 @@ with_stalled() { # CLIENTS COMMAND
     in_time full
 }
 
+# bats test_tags=weight:2
 @test "a thread that cannot be started ends the server, in one line that says why, with exit status 1" {
     [[ -z $SANITIZE ]] || skip "a sanitizer starts a thread of its own"
     LIMIT=8

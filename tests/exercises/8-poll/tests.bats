@@ -15,6 +15,7 @@ closed() { (($(count_descriptors) <= before)); }
 # Nothing is as before until the clients of earlier tests have gone.
 before_clients() { settle && before=$(count_descriptors); }
 
+# bats test_tags=weight:8
 @test "with no client connected, the server sleeps, before the first and after the last" {
     before_clients
     wake_ups() { awk '$1 == "voluntary_ctxt_switches:" {print $2 + 0}' "/proc/$PID/status"; }
@@ -32,6 +33,7 @@ before_clients() { settle && before=$(count_descriptors); }
     ! find "/proc/$PID/fd" -lname '*eventpoll*' | grep -q . || explain "a server that waits in poll()" "it has a descriptor of epoll: that is stage 9's step"
 }
 
+# bats test_tags=weight:9
 @test "while clients are silent, whatever the server has to receive from them, it sleeps" {
     before_clients
     silent() {
@@ -55,6 +57,7 @@ before_clients() { settle && before=$(count_descriptors); }
     in_time scene
 }
 
+# bats test_tags=weight:9
 @test "while clients have no room to receive, whatever they have sent meanwhile, the server sleeps" {
     before_clients
     truncate -s 1G "$HTML/huge-$NAME"
@@ -76,6 +79,7 @@ before_clients() { settle && before=$(count_descriptors); }
     in_time scene
 }
 
+# bats test_tags=weight:2
 @test "a client that has reset its connection is noticed, and its socket is closed" {
     before_clients
     truncate -s 1G "$HTML/huge-$NAME"
@@ -89,6 +93,7 @@ before_clients() { settle && before=$(count_descriptors); }
     in_time leave
 }
 
+# bats test_tags=weight:8
 @test "2,500 clients are served at the same time, and while they are idle the server sleeps" {
     (($(ulimit -Hn) >= 4096)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
     before_clients
@@ -107,6 +112,7 @@ before_clients() { settle && before=$(count_descriptors); }
     expect_service "the list is short again"
 }
 
+# bats test_tags=weight:8
 @test "out of descriptors, the server sleeps between two tries, and then accepts who has waited" {
     before_clients
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
@@ -124,12 +130,12 @@ before_clients() { settle && before=$(count_descriptors); }
         "when the pause is over, the listener is watched again: the timeout of poll() must not be longer"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "a deadline ends the waiting, though no event comes" {
     expect_drop "$(client send "GET / HT" closed || true)" "the timeout of poll() is the time until the next deadline"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "a deadline is kept, though others keep the server busy" {
     "$CLIENT" -t 60 -r 10000 "$PORT" send "$request" read wait 30 >/dev/null 2>&1 3>&- &
     OTHER=$!
@@ -137,7 +143,7 @@ before_clients() { settle && before=$(count_descriptors); }
     kill "$OTHER"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "a reader of 100 kB/s is not dropped, though the kernel has much to send to it" {
     before_clients
     truncate -s 1G "$HTML/huge-$NAME"

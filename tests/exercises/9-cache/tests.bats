@@ -59,15 +59,17 @@ serve_twice() {
     expect_file "$JOB/old" "within a second, a name means the file that is open already: look for it before open()"
 }
 
+# bats test_tags=weight:4
 @test "a file stays open when its response has been sent" {
     in_a_second stay_open
 }
 
+# bats test_tags=weight:4
 @test "a file that is asked for again within a second is not opened again" {
     in_a_second serve_twice
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:5
 @test "a file is opened anew after a second, however often it is asked for" {
     in_a_second serve_twice || return 1
     renewed() { get "/$FILE" && body | cmp -s - "$JOB/new"; }
@@ -78,13 +80,14 @@ serve_twice() {
     eventually missing || explain "404, a second after the file was opened" "it is not there any more"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "a file that nobody asks for any more is closed after its second" {
     in_a_second stay_open || return 1
     closed() { (($(count_descriptors_of "$HTML/$FILE") == 0)); }
     wait_until "$FILE closed, two seconds after it was opened" closed
 }
 
+# bats test_tags=weight:2
 @test "at most 64 files stay open" {
     mkdir -p "$HTML/many"
     for number in {1..200}; do
@@ -155,6 +158,7 @@ take_descriptors() {
 }
 give_descriptors() { limit "$PID" --nofile="$soft:"; }
 
+# bats test_tags=weight:2
 @test "out of descriptors, a file that nobody needs makes room for another" {
     mkfifo "$JOB/rest" # the client waits here for its second request
     other=$(random_name)
@@ -177,7 +181,7 @@ give_descriptors() { limit "$PID" --nofile="$soft:"; }
     in_a_second starve
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "out of descriptors, a file that nobody needs makes room for a client" {
     starve() {
         forget_files || return 1

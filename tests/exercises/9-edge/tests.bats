@@ -39,6 +39,7 @@ expect_events() { # COUNT HINT
     done
 }
 
+# bats test_tags=weight:8
 @test "a client is registered for EPOLLIN, EPOLLOUT and EPOLLET, whatever it has sent" {
     come() { # ACTION...
         hold -n 3 "$@"
@@ -51,6 +52,7 @@ expect_events() { # COUNT HINT
     in_time come send "GET / $end" answer
 }
 
+# bats test_tags=weight:8
 @test "while its response is under way, too, a client is registered for all three" {
     truncate -s 1G "$HTML/huge-$NAME"
     settle
@@ -62,6 +64,7 @@ expect_events() { # COUNT HINT
     in_time stall
 }
 
+# bats test_tags=weight:4
 @test "the socket that listens is registered for EPOLLIN and EPOLLET" {
     events=$(events_of listener)
     [[ $events =~ ^[0-9a-f]+$ ]] || explain "one epoll descriptor that watches the listening socket" "/proc/PID/fdinfo names $(wc -w <<<"$events")" || return 1

@@ -75,10 +75,12 @@ settle_workers() {
     eventually alone || true
 }
 
+# bats test_tags=weight:8
 @test "a parent has a worker for each core" {
     expect_workers "sched_getaffinity() tells the number of cores, fork() makes a worker"
 }
 
+# bats test_tags=weight:4
 @test "a server that may use one core has one worker" {
     core=$(taskset -cp "$PID" | grep -oE '[0-9]+' | tail -n 1)
     port=$(free_port)
@@ -89,6 +91,7 @@ settle_workers() {
     wait_until "a parent and one worker, because taskset -c $core leaves only one core" two
 }
 
+# bats test_tags=weight:4
 @test "each worker has a listening socket of its own" {
     expect_workers || return 1
     (($(listeners "$PORT" | wc -l) == CORES)) || explain "$CORES sockets that listen at port $PORT" \
@@ -98,6 +101,7 @@ settle_workers() {
         "the workers have $(wc -l <"$JOB/held") descriptors for $(sort -u "$JOB/held" | wc -l) of them: who closes what after fork()?"
 }
 
+# bats test_tags=weight:6
 @test "all workers take part, and the parent serves nobody" {
     expect_workers || return 1
     mark=$(random_name)
@@ -107,6 +111,7 @@ settle_workers() {
     eventually same || explain "the workers in the log of $((64 * CORES)) connections: $(own_numbers | paste -s -d ' ')" "here are: $(logged "$mark" | paste -s -d ' ')"
 }
 
+# bats test_tags=weight:6
 @test "a worker that dies is replaced" {
     expect_workers || return 1
     victim=$(workers | tail -n 1)
@@ -121,7 +126,7 @@ settle_workers() {
     eventually same || explain "the new worker at work, too" "in the log there are: $(logged "$mark" | paste -s -d ' '), the workers are: $(own_numbers | paste -s -d ' ')"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:4
 @test "a worker that dies as soon as it begins is replaced once a second" {
     expect_workers || return 1
     # One is killed, and then whoever takes its place; the others are left alone.
@@ -139,7 +144,7 @@ settle_workers() {
     expect_service "the others have gone on"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:5
 @test "when the parent is killed, its workers end, and the server can be started again at once" {
     expect_workers || return 1
     workers >"$JOB/orphans"
@@ -153,6 +158,7 @@ settle_workers() {
     expect_service "the new server serves"
 }
 
+# bats test_tags=weight:2
 @test "a second server does not get a share of the port" {
     for _ in 1 2 3; do
         try_server "$SITE" "$PORT"
@@ -174,6 +180,7 @@ settle_workers() {
     PORT=$port ask_all mark
 }
 
+# bats test_tags=weight:2
 @test "the lines of the log stay whole when all workers print at once" {
     mark=$(printf '%0300d' 0)
     perl -e "print qq(GET /$mark HTTP/1.1\r\nHost: test\r\n\r\n) x 1000" >"$JOB/requests"
@@ -202,7 +209,7 @@ A buffer that is full ends in the middle of a line: print each line at once"
     ((spent <= 2 + CORES)) || explain "no CPU time" "$spent ticks in 2 s: the parent waits in wait(), each worker in epoll_wait()"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "readers that stop are dropped after 5 seconds, by all workers" {
     expect_workers || return 1
     truncate -s 1G "$HTML/huge-$NAME"
@@ -216,7 +223,7 @@ A buffer that is full ends in the middle of a line: print each line at once"
     release
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "10,000 connections are served by all workers together, and an idle one costs at most 250 bytes" {
     (($(ulimit -Hn) >= 10100)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
     expect_workers || return 1
@@ -237,7 +244,7 @@ A buffer that is full ends in the middle of a line: print each line at once"
     ! measures_memory || (((after - memory) * 1024 / open <= 250)) || explain "250 bytes for each idle connection" "$(((after - memory) * 1024 / open)) bytes each"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,weight:2
 @test "out of descriptors, all workers wait, and serve again when some are free" {
     expect_workers || return 1
     settle_workers
