@@ -115,7 +115,7 @@ free_descriptor() { # PID
 # Reads or sets a limit of a process; only its own user may. One that has died has none.
 limit() { # PID OPTION...
     local as=()
-    [[ $SERVER_USER == self ]] || as=(setpriv --reuid="$SERVER_USER" --regid=65534 --clear-groups)
+    [[ $SERVER_USER == self ]] || as=(setpriv --reuid="$SERVER_USER" --regid="$SERVER_USER" --clear-groups)
     alive "$1" || return 1
     "${as[@]}" prlimit --pid "$@"
 }
