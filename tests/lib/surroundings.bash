@@ -18,6 +18,7 @@ if [[ -z ${SURROUNDINGS:-} ]]; then
     PROXIES=$(env | grep -i '^[a-z]*_proxy=' || true) # only for what is installed
     while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
     for name in $(compgen -e); do
+        # shellcheck disable=SC2163
         case $name in
         PATH | HOME | USER | LOGNAME | SHELL | TERM | COLUMNS | TMPDIR | PWD | OLDPWD | SHLVL | _) ;;
         SERVER | ONLY | VERBOSE | SANITIZE | REGRADE | QUICK | FULL | REPORT | CI | AUTOGRADER | STAGE) ;; # what one may set
