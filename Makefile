@@ -44,9 +44,16 @@ test-sanitize: build/client
 	@$(MAKE) -s OUT=build/tsan CFLAGS="-g -O1 -fsanitize=thread" stage7
 	@SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 tests/run -o build/asan $(NUMBERS) -o build/tsan 7
 
-# The grader itself, with homeworks that attack it.
-test-grader:
-	@bats=$$(tests/lib/tools patch:patch python3:python3 unzip:unzip zip:zip) && "$$bats" tests/selftest/grader.bats
+# That the parts of the kit fit together, in seconds; and how they do again after a change in a server.
+check:
+	@tests/check
+
+refresh:
+	@tests/refresh
+
+# The tests' own tests: the grader, with homeworks that attack it; all surroundings that we know; make check.
+test-grader test-surroundings test-check: test-%:
+	@tests/selftest/run $*
 
 # What each step buys, measured, in build/bench/index.html.
 bench: all build/client
@@ -101,7 +108,7 @@ lessons:
 	@tests/lessons/weave
 
 test-lessons: all build/client
-	@bats=$$(tests/lib/tools python3:python3 nc:netcat-openbsd ps:procps) && "$$bats" tests/selftest/lessons.bats tests/selftest/watch.bats
+	@tests/selftest/run lessons watch
 
 # The classic mistakes: whether the tests catch them all, or one of them to hunt.
 mistakes:
@@ -123,7 +130,10 @@ help:
 	@echo "make diffs         the size of every step, and its limit"
 	@echo "make watch STAGE=6 look into the running server: processes, threads, descriptors (or SERVER=...)"
 	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
-	@echo "make test-grader   test the grader, with homeworks that attack it"
+	@echo "make check         whether the parts of the kit fit together, in seconds: run it before and after a change"
+	@echo "make refresh       after a change in a server: mistakes, solutions, lessons and README brought up to date"
+	@echo "make test-grader   test the grader, with homeworks that attack it; make test-check: make check and refresh"
+	@echo "make test-surroundings  the same grades in all surroundings that we know; FULL=1: more of them"
 	@echo "make bench         measure what each step buys; QUICK=1 for a rough measure"
 	@echo "make fuzz          feed stages 3 and 9 with random requests, for 60 seconds"
 	@echo "make exercises     list the exercises"
@@ -141,7 +151,7 @@ help:
 	@echo "make mistake M=6-child-keeps-looping  build one, to hunt it"
 	@echo "make clean         remove what was built"
 
-.PHONY: all test test-sanitize test-grader bench fuzz diffs exercises exercise solution test-exercise \
+.PHONY: all test test-sanitize check refresh test-grader test-surroundings test-check bench fuzz diffs exercises exercise solution test-exercise \
 	test-exercises handout grade grade-all gradescope lessons test-lessons watch mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER

@@ -48,6 +48,7 @@ ask() { # METHOD TARGET [FIELD...]
 
 get() { ask GET "$@"; } # TARGET [FIELD...]
 
+# shellcheck disable=SC2034
 read_status() { # STATUS from $ANSWER
     STATUS=
     local line

@@ -2,9 +2,8 @@
 
 # Waits, without a process for it: nobody writes into this FIFO.
 pause() { # SECONDS
-    local nothing
     [[ -n ${NOBODY:-} ]] || exec {NOBODY}<>"$JOB/nobody"
-    read -r -t "$1" -u "$NOBODY" nothing || true
+    read -r -t "$1" -u "$NOBODY" || true
 }
 
 # Waits until a command succeeds. Fails if it does not in time, or the server dies meanwhile.
@@ -57,7 +56,7 @@ find_children() {
         [[ ${STAT[3]} != "$session" || "${frame//$'\n'/ }" == *" $process "* ]] || CHILDREN+=("$process")
     done
 }
-children() { find_children && printf '%s\n' "${CHILDREN[@]}" | grep . || true; }
+children() { { find_children && printf '%s\n' "${CHILDREN[@]}" | grep .; } || true; }
 count_children() { find_children && echo "${#CHILDREN[@]}"; }
 count_threads() { count_entries "/proc/$PID/task"; }
 count_descriptors() { count_entries "/proc/$PID/fd"; }

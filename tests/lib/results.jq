@@ -1,4 +1,4 @@
-# What bats printed of a suite (TAP), as JSON: what it is about ($stage, $exercise), its $file and $part (slow, or quick), the
+# What bats printed of a suite (TAP), as JSON: what it is about ($stage, $exercise, $called), its $file and $part (slow, or quick), the
 # $kind of place; and of each test its name, its status (passed, failed or skipped), what it printed, the cause, if it names
 # one, and how long it took, in ms. A suite is whole if each of its $names has a result; if not, $broken may say why, and
 # output is what was printed instead.
@@ -23,7 +23,7 @@ def evidence:
         | .output = (.lines | join("\n")) | .ms = $took[.name] | del(.lines))) as $tests
 | ($tests | length == ($expected | length)) as $whole
 | {$exercise,
-    about: (if $file | startswith("exercises/") then "exercise \($exercise)" elif $exercise != "" then "stage \($stage) with exercise \($exercise)" else "stage \($stage)" end),
+    about: (if $called != "" then $called elif $file | startswith("exercises/") then "exercise \($exercise)" elif $exercise != "" then "stage \($stage) with exercise \($exercise)" else "stage \($stage)" end),
     own: (($file | startswith("exercises/")) or ($exercise == "" and ($file | startswith("\($stage)_")))),
     suite: (if $file | startswith("exercises/") then $exercise else $file | rtrimstr(".bats") end), $part, $kind, $whole,
     broken: (if $whole then null else $broken end),

@@ -14,14 +14,15 @@ fail() { # MESSAGE
 
 # Of the environment only what the kit knows: no proxy, no locale, no function of the caller's. An inner script finds it done.
 if [[ -z ${SURROUNDINGS:-} ]]; then
-    USER_LANGUAGE=${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}
+    USER_LANGUAGE="${LC_ALL:-} ${LC_MESSAGES:-} ${LANG:-}"
     PROXIES=$(env | grep -i '^[a-z]*_proxy=' || true) # only for what is installed
     while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
     for name in $(compgen -e); do
+        # shellcheck disable=SC2163
         case $name in
         PATH | HOME | USER | LOGNAME | SHELL | TERM | COLUMNS | TMPDIR | PWD | OLDPWD | SHLVL | _) ;;
         SERVER | ONLY | VERBOSE | SANITIZE | REGRADE | QUICK | FULL | REPORT | CI | AUTOGRADER | STAGE) ;; # what one may set
-        CC | CFLAGS | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
+        CC | CFLAGS | SERVER_CORE | CLIENT_CORE | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
         *) unset "$name" 2>/dev/null || export -n "$name" ;; # some are read-only
         esac
     done
@@ -37,6 +38,15 @@ if [[ -z ${SURROUNDINGS:-} ]]; then
     ulimit -c 0
     ulimit -S -n "$(ulimit -H -n)"
 fi 2>/dev/null
+
+# The language in which the user reads: zh or en. LC_ALL=C.UTF-8 alone, which the lessons ask for, makes nobody English.
+language() {
+    case ${REPORT:-} in
+    zh | en) echo "$REPORT" ;;
+    '') if [[ " $USER_LANGUAGE" == *" zh"* ]]; then echo zh; else echo en; fi ;;
+    *) fail "REPORT=$REPORT: it is zh or en" ;;
+    esac
+}
 
 # Installs what is missing (tests/lib/tools), with the proxies of the user. Sets BATS.
 need_tools() { # [PROGRAM:PACKAGE]...

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The grader: what it says of made-up homeworks, of which most attack it.
+# Needs: patch:patch python3:python3 unzip:unzip zip:zip
 bats_require_minimum_version 1.5.0
 
 # A homework: a server of the kit with one change.

@@ -45,6 +45,7 @@ expect_old_page() { # HINT
     done
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
 @test "HEAD of a missing page gets the head of GET, and no body" {
     write_page
     get /nothing
@@ -53,12 +54,14 @@ expect_old_page() { # HINT
     cmp -s "$JOB/expected" <(without_date "$ANSWER") || explain "$(printable <"$JOB/expected")" "the head that GET gets, to the byte, and no body"
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
 @test "without html/404.html, the server has a page of its own" {
     rm -rf "$HTML/404.html"
     get "/$(random_name)"
     expect_old_page "open_file() returns -1: then send the page from write_head()"
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
 @test "a 404.html that is a directory, or may not be read, is not sent" {
     rm -rf "$HTML/404.html"
     mkdir "$HTML/404.html"
@@ -87,6 +90,7 @@ expect_old_page() { # HINT
     expect_file "$HTML/404.html" "asked for by its name, it is a page like others"
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
 @test "400 missing pages later, nothing has leaked" {
     write_page
     settle

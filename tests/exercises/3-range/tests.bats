@@ -132,6 +132,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     done
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
 # bats test_tags=weight:2
 @test "a Range that is malformed, of another unit, or of several parts is ignored" {
     make_file
@@ -162,6 +163,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
     expect_no_wrong "206 for the field, 200 for all else" "a field's name begins its line and ends at the colon; the fields end at the blank line"
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
 # bats test_tags=weight:2
 @test "with If-Range, and for HEAD, Range is ignored; errors stay errors" {
     make_file

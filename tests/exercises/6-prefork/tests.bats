@@ -16,17 +16,17 @@
 bats_require_minimum_version 1.5.0
 load ../../lib/helpers
 
-CHILDREN=4
+FORKED=4
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 # The server's children that run (a zombie has ended), old ones and new ones.
 running() { for child in $(pgrep -P "$PID"); do ! alive "$child" || echo "$child"; done; }
 count_running() { running | wc -w; }
-four_run() { (($(count_running) == CHILDREN)); }
+four_run() { (($(count_running) == FORKED)); }
 expect_four() { # [HINT]; if they have not come once, the next tests do not wait for long
     within "$( [[ -e $JOB/few ]] && echo 1 || echo "$SOON")" four_run && return
     touch "$JOB/few"
-    explain "$CHILDREN children that run" "here are $(count_running): ${1:-fork() them before the first client comes}"
+    explain "$FORKED children that run" "here are $(count_running): ${1:-fork() them before the first client comes}"
 }
 none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
 
@@ -34,9 +34,9 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
 @test "four children are there before a client is" {
     expect_four || return 1
     sleep 0.5
-    four_run || explain "$CHILDREN children, neither more nor fewer" "here are $(count_running)" || return 1
+    four_run || explain "$FORKED children, neither more nor fewer" "here are $(count_running)" || return 1
     grandchildren=$(pgrep -P "$(running | paste -s -d ,)" | wc -l)
-    ((grandchildren == 0)) || explain "$CHILDREN children, and none of their own" "they have $grandchildren: after fork(), the child too goes on with the loop"
+    ((grandchildren == 0)) || explain "$FORKED children, and none of their own" "they have $grandchildren: after fork(), the child too goes on with the loop"
 }
 
 # bats test_tags=weight:6
@@ -86,7 +86,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
         mapfile -t victims < <(running | head -n "$count")
         kill -KILL "${victims[@]}"
         replaced() { none_alive "${victims[@]}" && four_run; }
-        eventually replaced || explain "$CHILDREN children again, after $count of them were killed" \
+        eventually replaced || explain "$FORKED children again, after $count of them were killed" \
             "here are $(count_running): wait() tells of each that has ended; then fork() another" || return 1
         expect_service "the new child serves, too" || return 1
     done
@@ -110,7 +110,7 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
             sleep 0.002;
         }
         printf "%d %d\n", scalar keys %killed, (time - $start) * 1000' "$PID")
-    most=$((CHILDREN * (ms / 100 + 2)))
+    most=$((FORKED * (ms / 100 + 2)))
     ((killed <= most)) || explain "at most $most new children in $ms ms: 0.1 s pass before a child is replaced" \
         "here were $killed: a parent that replaces at once does nothing but fork()" || return 1
     expect_four "the last ones are replaced, too" || return 1
@@ -180,8 +180,8 @@ none_alive() { for child; do ! alive "$child" || return 1; done; } # CHILD...
     complaints=$(($(lines) - before)) ms=$(((${EPOCHREALTIME/./} - start) / 1000))
     for child in $(running); do limit "$child" --nofile="$soft:"; done
     release
-    ((complaints <= CHILDREN * ms / 50)) || explain "a line now and then" "$complaints lines in $ms ms: wait before the next accept()" || return 1
-    four_run || explain "the $CHILDREN children that were there" "here are $(count_running): an accept() that fails is no reason to end" || return 1
+    ((complaints <= FORKED * ms / 50)) || explain "a line now and then" "$complaints lines in $ms ms: wait before the next accept()" || return 1
+    four_run || explain "the $FORKED children that were there" "here are $(count_running): an accept() that fails is no reason to end" || return 1
     expect_service "accept() has failed with EMFILE, now it works again"
 }
 

@@ -9,7 +9,7 @@
 bats_require_minimum_version 1.5.0
 load ../../lib/helpers
 
-THREADS=8 QUEUE=64
+POOL=8 QUEUE=64
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
@@ -17,7 +17,7 @@ accepted() { (($(count_descriptors) >= descriptors + $1)); } # COUNT of clients 
 before_clients() { settle && descriptors=$(count_descriptors); }
 expect_pool() {
     before_clients
-    (($(count_threads) > THREADS)) || explain "$THREADS threads, and that of main(), when no client is connected" "here are $(count_threads)"
+    (($(count_threads) > POOL)) || explain "$POOL threads, and that of main(), when no client is connected" "here are $(count_threads)"
 }
 
 # Clients that stall, until release; the server has accepted them.

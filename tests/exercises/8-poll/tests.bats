@@ -130,6 +130,8 @@ before_clients() { settle && before=$(count_descriptors); }
         "when the pause is over, the listener is watched again: the timeout of poll() must not be longer"
 }
 
+# No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=slow
 # bats test_tags=slow,weight:2
 @test "a deadline ends the waiting, though no event comes" {
     expect_drop "$(client send "GET / HT" closed || true)" "the timeout of poll() is the time until the next deadline"
