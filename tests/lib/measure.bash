@@ -31,6 +31,16 @@ listens() { # PORT
     return 1
 }
 
+# Sets UNSENT to the bytes that the server has sent, and that its clients have not received yet: those in the kernel.
+count_unsent() {
+    local words hex
+    printf -v hex %04X "$PORT"
+    UNSENT=0
+    while read -ra words; do
+        [[ ${words[1]} != *":$hex" || ${words[3]} != 01 ]] || UNSENT=$((UNSENT + 16#${words[4]%%:*}))
+    done </proc/net/tcp
+}
+
 free_port() {
     local port
     while port=$((10000 + (RANDOM * 32768 + RANDOM) % 22000)); listens "$port"; do continue; done
