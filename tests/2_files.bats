@@ -74,12 +74,12 @@ load lib/helpers
 
 # bats test_tags=slow
 @test "a reader that stops is dropped after 5 seconds" {
-    settle
     truncate -s 1G "$HTML/huge-$NAME"
-    descriptors=$(count_descriptors) children=$(count_children)
+    settle
+    descriptors=$DESCRIPTORS children=$CHILDREN
     start=$SECONDS
     hold -b 4096 send "GET /huge-$NAME HTTP/1.0"$'\r\n\r\n' answer-head
-    alone() { (($(count_descriptors) <= descriptors && $(count_children) <= children)); }
+    alone() { look && ((DESCRIPTORS <= descriptors && CHILDREN <= children)); }
     within "$LIMIT" alone || explain "the client dropped after 5 s, its socket and its file closed" \
         "$((SECONDS - start)) s later the server still has them: no send() may wait for ever (SO_SNDTIMEO)" || return 1
     ((SECONDS - start >= 4 || STAGE < 6)) || explain "5 s of patience" "it took $((SECONDS - start)) s"
@@ -96,10 +96,11 @@ load lib/helpers
 }
 
 @test "200 clients at once get each their own file" {
+    need_descriptors 500 # one for a client and one for its file
     mkdir -p "$HTML/many" "$JOB/many"
+    text=$(random_bytes 5000 | base64)
     for ((i = 1; i <= 200; i++)); do
-        echo "file $i $NAME $RANDOM" >"$HTML/many/$i.txt"
-        random_bytes $((RANDOM % 5000)) >>"$HTML/many/$i.txt"
+        echo "file $i $NAME $RANDOM ${text:0:RANDOM % 5000}" >"$HTML/many/$i.txt"
     done
     curl --silent --show-error --max-time "$LIMIT" --parallel --parallel-immediate --parallel-max 200 \
         --output "$JOB/many/#1.txt" "http://127.0.0.1:$PORT/many/[1-200].txt" 2>"$JOB/client" 3>&- ||
@@ -112,8 +113,8 @@ load lib/helpers
 # bats test_tags=until:2
 @test "a request that names no file ends without a byte, and the reason is on stderr" {
     for target in "/$(random_name)" "/$NAME" /%zz "/index.html/"; do
-        known=$(wc -l <"$ERRORS")
-        complained() { (($(wc -l <"$ERRORS") > known)); }
+        known=$(count_lines "$ERRORS")
+        complained() { (($(count_lines "$ERRORS") > known)); }
         get "$target"
         expect_no_file - "stage 2 closes the connection" || return 1
         wait_until "a line on stderr that says why $target gets no answer" complained || return 1
@@ -126,7 +127,10 @@ load lib/helpers
 
 # What must not be served, whatever is done to reach it.
 @test "nothing outside html/ is served" {
-    expect_nothing_secret() { ! grep -aqE "secret $NAME|^root:" "$ANSWER"; }
+    expect_nothing_secret() { # stage 2 sends nothing at all
+        [[ -s $ANSWER ]] || return 0
+        ! grep -aqE "secret $NAME|^root:" "$ANSWER"
+    }
     mkdir -p "$HTML/..$NAME"
     for target in /../secret.txt /..%2fsecret.txt /%2e%2e/secret.txt /%2E%2E%2Fsecret.txt \
         /.%2e/secret.txt "/$NAME/../../secret.txt" "/$NAME/..%2f../secret.txt" /./../secret.txt \
@@ -162,8 +166,8 @@ load lib/helpers
 @test "stderr tells a path outside html/ from a file that does not exist" {
     reason() { # TARGET : what stderr says after the target
         local known line
-        known=$(wc -l <"$ERRORS")
-        complained() { (($(wc -l <"$ERRORS") > known)); }
+        known=$(count_lines "$ERRORS")
+        complained() { (($(count_lines "$ERRORS") > known)); }
         get "$1"
         wait_until "a line on stderr that says which target names no file, and why" complained >&2 || return 1
         line=$(tail -n 1 "$ERRORS")
@@ -180,6 +184,6 @@ load lib/helpers
     # shellcheck disable=SC2046
     try_server "$PLACE/empty" $(port_arguments "$(free_port)")
     expect_end 1 || return 1
-    [[ $(<"$JOB/complaint") == *html* && $(wc -l <"$JOB/complaint") == 1 ]] ||
+    complains "*html*" ||
         explain "one line on stderr that names html/" "it says: $(said "$JOB/complaint")"
 }

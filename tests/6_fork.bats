@@ -9,15 +9,15 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 expect_child() {
     local without
     settle
-    without=$(count_children)
-    child() { (($(count_children) > without)); }
+    without=$CHILDREN
+    child() { look && ((CHILDREN > without)); }
     connect() { hold send "GET / HT" && { eventually child || explain "a child that serves the client" "fork() one for each client"; }; }
     in_time connect || return 1
     release
 }
 
 # The children that remain, as ps shows them, for a hint.
-remaining() { ps -o pid,stat -p "$(children | paste -s -d ,)" 2>/dev/null | sed '2,$s/^/          /' || true; }
+remaining() { find_children && (IFS=, && ps -o pid,stat -p "${FOUND[*]}") 2>/dev/null | sed '2,$s/^/          /' || true; }
 
 # bats test_tags=until:6
 @test "the connection ends as soon as the child has sent its answer" {
@@ -32,40 +32,40 @@ browser does: the connection ends when its last copy is closed; after fork() the
 # bats test_tags=until:6
 @test "a child serves one client, and ends" {
     settle
-    before=$(count_children)
+    before=$CHILDREN
     expect_child || return 1
     client -r 50 send "$request" read >/dev/null
-    gone() { (($(count_children) <= before)); }
-    eventually gone || explain "50 requests, and 50 children that end" "$(($(count_children) - before)) remain: a child that runs on into \
+    gone() { look && ((CHILDREN <= before)); }
+    eventually gone || explain "50 requests, and 50 children that end" "$((CHILDREN - before)) remain: a child that runs on into \
 the accept loop never ends (S: it waits); one that nobody waits for is a zombie (Z): $(remaining)"
 }
 
 # bats test_tags=until:6
 @test "each client has a process of its own, as long as it is connected" {
     settle
-    before=$(count_children)
-    ten() { (($(count_children) == before + 10)); }
-    processes() { explain "10 children, as long as 10 clients are connected" "here are $(($(count_children) - before)): fork() one for each client"; }
+    before=$CHILDREN
+    ten() { look && ((CHILDREN == before + 10)); }
+    processes() { explain "10 children, as long as 10 clients are connected" "here are $((CHILDREN - before)): fork() one for each client"; }
     connect_ten() {
         hold -n 10 && { eventually ten || processes; } || return 1
-        sleep 1.5 # is it for as long as they are connected?
+        pause 1.5 # is it for as long as they are connected?
         eventually ten || processes
     }
     in_time connect_ten || return 1
     release
-    none() { (($(count_children) <= before)); }
+    none() { look && ((CHILDREN <= before)); }
     eventually none || explain "no child when the clients have left" "a child ends with exit(); one that nobody waits for is a zombie (Z): $(remaining)"
 }
 
 # bats test_tags=until:6
 @test "the parent closes its copy of each client's socket" {
     settle
-    before=$(count_descriptors) children=$(count_children)
-    same() { (($(count_descriptors) <= before && $(count_children) >= children + 10)); }
+    before=$DESCRIPTORS children=$CHILDREN
+    same() { look && ((DESCRIPTORS <= before && CHILDREN >= children + 10)); }
     connect_ten() {
         hold -n 10
-        eventually same || explain "10 children that serve 10 clients, and none of the sockets in the parent" "the parent has $(($(count_descriptors) - before)) \
-descriptors more, for $(($(count_children) - children)) children: fork() has given the child a copy of each, so both close"
+        eventually same || explain "10 children that serve 10 clients, and none of the sockets in the parent" "the parent has $((DESCRIPTORS - before)) \
+descriptors more, for $((CHILDREN - children)) children: fork() has given the child a copy of each, so both close"
     }
     in_time connect_ten || return 1
     release
@@ -76,8 +76,8 @@ descriptors more, for $(($(count_children) - children)) children: fork() has giv
 # bats test_tags=until:6
 @test "a child does not keep the listening socket" {
     settle
-    before=$(count_children)
-    child() { (($(count_children) > before)); }
+    before=$CHILDREN
+    child() { look && ((CHILDREN > before)); }
     connect() { hold send "GET / HT" && wait_until "a child serves the client" child; }
     in_time connect || return 1
     kill_server

@@ -9,20 +9,19 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 @test "each client has a thread of its own, as long as it is connected" {
     get / # the first thread may bring another that stays: that of a sanitizer
     settle
-    steady() { (($(count_threads) == $(sleep 0.3 && count_threads))); }
+    steady() { look && before=$THREADS && pause 0.3 && look && ((THREADS == before)); }
     wait_until "the threads of earlier clients have ended" steady
-    before=$(count_threads)
-    ten() { (($(count_threads) == before + 10 && $(count_children) == 0)); }
+    ten() { look && ((THREADS == before + 10 && CHILDREN == 0)); }
     connect_ten() {
         threads() { explain "10 threads more, and no process, as long as 10 clients are connected" \
-            "here are $(($(count_threads) - before)) threads and $(count_children) processes: pthread_create() for each client"; }
+            "here are $((THREADS - before)) threads and $CHILDREN processes: pthread_create() for each client"; }
         hold -n 10 && { eventually ten || threads; } || return 1
-        sleep 1.5 # a thread whose socket is closed under it lives for another second
+        pause 1.5 # a thread whose socket is closed under it lives for another second
         eventually ten || threads
     }
     in_time connect_ten || return 1
     release
-    gone() { (($(count_threads) <= before)); }
+    gone() { look && ((THREADS <= before)); }
     wait_until "the clients have left, and so have their threads" gone
 }
 
@@ -31,7 +30,8 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     hold -n 5
     for i in 1 2 3; do get "/?$mark-$i"; done
     release
-    wait_until "three lines in the log" eval "((\$(grep -c '$mark' '$LOG') == 3))"
+    three() { (($(grep -c "$mark" "$LOG") == 3)); }
+    wait_until "three lines in the log" three
     id=$(awk '/^NSpid/ {print $NF}' "/proc/$PID/status") # as the server sees itself
     [[ $(grep "$mark" "$LOG" | sed 's/ .*//' | sort -u) == "[$id]" ]] ||
         explain "[$id] in all lines of the log" "threads are in one process, which has one getpid(): $(grep "$mark" "$LOG" | sed '2,$s/^/          /')"
@@ -56,11 +56,11 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 # bats test_tags=until:7
 @test "when pthread_create fails, that client is dropped, and the server goes on" {
     settle
-    descriptors=$(count_descriptors)
+    descriptors=$DESCRIPTORS
     get_without_processes
     [[ ! -s $ANSWER || $STATUS == 503 ]] || explain "the connection closed, or 503: there was no thread for it" "did pthread_create() fail?" || return 1
     expect_service "with threads again, the next client is served" || return 1
-    closed() { (($(count_descriptors) <= descriptors)); }
+    closed() { look && ((DESCRIPTORS <= descriptors)); }
     wait_until "the socket of the client that had no thread is closed" closed
 }
 
@@ -71,9 +71,10 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 @test "500 clients leave no thread and no memory behind" {
     client -r 50 send "$request" read >/dev/null
-    threads=$(count_threads) memory=$(memory_kb VmSize)
+    look
+    threads=$THREADS memory=$(memory_kb VmSize)
     client -t 60 -r 500 send "$request" read >/dev/null
-    gone() { (($(count_threads) <= threads)); }
+    gone() { look && ((THREADS <= threads)); }
     wait_until "all threads of clients that have left have ended" gone
     grown=$(($(memory_kb VmSize) - memory))
     ! measures_memory || ((grown < 100000)) || explain "no more memory than before" \

@@ -3,12 +3,15 @@
 bats_require_minimum_version 1.5.0
 load lib/helpers
 
-# One request, as it stands on a connection that stays open, but for its $end.
-request() { # METHOD TARGET [FIELD...]
-    printf '%s %s HTTP/1.1\r\nHost: test' "$1" "$2"
-    (($# < 3)) || printf '\r\n%s' "${@:3}"
+# Sets REQUEST to one, as it stands on a connection that stays open.
+make_request() { # METHOD TARGET [FIELD...]
+    printf -v REQUEST '%s %s HTTP/1.1\r\nHost: test\r\n' "$1" "$2"
+    local field
+    for field in "${@:3}"; do REQUEST+=$field$'\r\n'; done
+    REQUEST+=$'\r\n'
 }
-end=$'\r\n\r\n'
+get=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+last=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 # Plays actions; what comes is in $ANSWER.
 play() { # ACTION...
@@ -16,50 +19,55 @@ play() { # ACTION...
         echo "; nothing came: does recv() fail with EAGAIN? That means: nothing yet, try again later")"
 }
 
-expect_answers() { # STATUS... : these, in this order, and no more
-    local got
-    got=$(grep -a -o '^HTTP/1\.1 [0-9]*' "$ANSWER" | sed 's/.* //' | tr '\n' ' ')
-    [[ $got == "$* " ]] || explain "answers with $*" "here are answers with: $got"
-}
+one_answer() { read_statuses && ((${#ANSWERS[@]} == 1)); }
 
 # The connection stays open after this: a second request on it is answered.
 stays_open() { # REQUEST [answer-head]
-    play send "$1" "${2:-answer}" send "$(request GET / 'Connection: close')$end" read || return 1
-    (($(grep -ac '^HTTP/1' "$ANSWER") == 2)) || explain "two answers: the connection stays open" "after a request, recv() may fail with EAGAIN: that means \
+    play send "$1" "${2:-answer}" send "$last" read || return 1
+    read_statuses
+    ((${#ANSWERS[@]} == 2)) || explain "two answers: the connection stays open" "after a request, recv() may fail with EAGAIN: that means \
 nothing yet, not the end; the request: $1"
 }
 closes() { # REQUEST
-    play send "$1" send "$(request GET /)$end" read || return 1
-    (($(grep -ac '^HTTP/1' "$ANSWER") == 1)) || explain "one answer, then the end" "after: $1" || return 1
-    [[ $(field Connection) == close ]] || explain "Connection: close" "tell the client that the connection ends"
+    play send "$1" send "$get" read || return 1
+    one_answer || explain "one answer, then the end" "after: $1" || return 1
+    expect_close "tell the client that the connection ends"
+}
+expect_close() { # HINT
+    read_field Connection
+    [[ $FIELD == close ]] || explain "Connection: close" "$1"
 }
 
 # bats test_tags=weight:2
 @test "HTTP/1.1 stays open" {
-    stays_open "$(request GET /)$end" || return 1
-    stays_open "$(request GET / 'Connection: keep-alive')$end" || return 1
-    stays_open "$(request GET / 'Connection: TE')$end"
+    for fields in "X: y" "Connection: keep-alive" "Connection: TE"; do
+        make_request GET / "$fields"
+        stays_open "$REQUEST" || return 1
+    done
 }
 
 @test "HTTP/1.0 closes, unless it asks to stay" {
     closes $'GET / HTTP/1.0\r\n\r\n' || return 1
     for value in keep-alivx keep-aliveX keep keep-alive-x; do
-        try "Connection: $value" closes "GET / HTTP/1.0"$'\r\n'"Connection: $value$end" || break
+        try "Connection: $value" closes "GET / HTTP/1.0"$'\r\n'"Connection: $value"$'\r\n\r\n' || break
     done
     expect_no_wrong "the connection closed after the answer" "only the token keep-alive keeps an HTTP/1.0 connection open" || return 1
     stays_open $'GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n' || return 1
-    [[ $(field Connection | head -n 1) == keep-alive ]] || explain "Connection: keep-alive" "an HTTP/1.0 client must be told"
+    read_field Connection
+    [[ ${FIELD%%$'\n'*} == keep-alive ]] || explain "Connection: keep-alive" "an HTTP/1.0 client must be told"
 }
 
 # bats test_tags=weight:2
 @test "Connection: close is a token in a list, in any case" {
     for fields in "Connection: "{close,Close,CLOSE,"keep-alive, close","close, TE","TE ,close","x,,close"} \
         $'Connection: TE,\tclose' $'Connection: keep-alive\r\nConnection: close' "connection: close"; do
-        try "$fields" closes "$(request GET / "$fields")$end" || break
+        make_request GET / "$fields"
+        try "$fields" closes "$REQUEST" || break
     done
     expect_no_wrong "one answer that says Connection: close, then the end" "RFC 9110, section 7.6.1: a list of tokens, in any case" || return 1
     for fields in "X: close" "Connection: "{closed,xclose,close-x,x,clo,cloze,clos}; do
-        try "$fields" stays_open "$(request GET / "$fields")$end" || break
+        make_request GET / "$fields"
+        try "$fields" stays_open "$REQUEST" || break
     done
     expect_no_wrong "a connection that stays open" "close is a whole token, and only in the field Connection"
 }
@@ -68,10 +76,13 @@ closes() { # REQUEST
 @test "after 301, 404 and 405 the connection stays open" {
     for line in "GET /$NAME" "GET /nothing" "POST /"; do
         # shellcheck disable=SC2086
-        try "$line" stays_open "$(request $line)$end" || break
+        make_request $line
+        try "$line" stays_open "$REQUEST" || break
     done
-    try "HEAD /" stays_open "$(request HEAD /)$end" answer-head || true
-    try "POST / with Content-Length: 0" stays_open "$(request POST / 'Content-Length: 0')$end" || true
+    make_request HEAD /
+    try "HEAD /" stays_open "$REQUEST" answer-head || true
+    make_request POST / "Content-Length: 0"
+    try "POST / with Content-Length: 0" stays_open "$REQUEST" || true
     expect_no_wrong "a connection that stays open" "these requests are well-formed: the next one begins where they end"
 }
 
@@ -95,8 +106,8 @@ closes() { # REQUEST
 
 # bats test_tags=weight:2
 @test "after 400 and 431 the connection closes" {
-    for bad in $'GET\r\n\r\n' $'GET /%zz HTTP/1.1\r\nHost: test\r\n\r\n' $'GET / HTTP/1.1\r\n\r\n' \
-        "GET / HTTP/1.1"$'\r\n'"X: $(printf '%09000d' 0)"; do
+    printf -v long '%09000d' 0
+    for bad in $'GET\r\n\r\n' $'GET /%zz HTTP/1.1\r\nHost: test\r\n\r\n' $'GET / HTTP/1.1\r\n\r\n' $'GET / HTTP/1.1\r\nX: '"$long"; do
         try "${bad:0:40}" closes "$bad" || break
     done
     expect_no_wrong "one answer that says Connection: close, then the end" "nobody knows where the next request begins"
@@ -105,28 +116,32 @@ closes() { # REQUEST
 # bats test_tags=weight:2
 @test "every answer has a Content-Length, and it is right" {
     : >"$HTML/empty-$NAME"
-    for target in / "/$NAME.bin" "/empty-$NAME" /nothing "/$NAME"; do
+    expect_length() { # BYTES HINT
+        read_field Content-Length
+        [[ $FIELD == "$1" ]] || explain "Content-Length: $1" "${2:+$2; }here: $FIELD"
+    }
+    for target in / "/empty-$NAME" /nothing "/$NAME" "/$NAME.bin"; do
         get "$target"
-        [[ $(field Content-Length) == "$(body | wc -c)" ]] || explain "Content-Length: $(body | wc -c)" "here: $(field Content-Length)" || return 1
+        expect_length "$(body | wc -c)" || return 1
     done
-    ask POST /
-    [[ $(field Content-Length) == "$(body | wc -c)" ]] || explain "Content-Length: $(body | wc -c)" "an error response has one too"
-    get "/$NAME.bin"
-    length=$(field Content-Length)
+    length=$FIELD
     ask HEAD "/$NAME.bin"
-    [[ $(field Content-Length) == "$length" ]] || explain "Content-Length: $length" "HEAD says what GET would"
+    expect_length "$length" "HEAD says what GET would" || return 1
+    ask POST /
+    expect_length "$(body | wc -c)" "an error response has one too"
 }
 
 # bats test_tags=weight:2
 @test "pipelined requests are answered in their order" {
     for ((i = 1; i <= 60; i++)); do
+        files+=("$HTML/$i-$NAME")
         echo "$i $RANDOM" >"$HTML/$i-$NAME"
-        printf '%s' "$( ((i % 7 == 0)) && printf '\r\n.')" | tr -d . # an empty line before a request is skipped
-        printf '%s' "$(request GET "/$i-$NAME")$end"
-        cat "$HTML/$i-$NAME" >>"$JOB/expected"
+        ((i % 7 != 0)) || printf '\r\n' # an empty line before a request is skipped
+        make_request GET "/$i-$NAME"
+        printf '%s' "$REQUEST"
     done >"$JOB/requests"
-    printf '%s' "$(request GET / 'Connection: close')$end" >>"$JOB/requests"
-    cat "$HTML/index.html" >>"$JOB/expected"
+    printf '%s' "$last" >>"$JOB/requests"
+    cat "${files[@]}" "$HTML/index.html" >"$JOB/expected"
     for size in 100000 1 10 101; do
         play -t 60 pieces "$size" "$JOB/requests" read
         # The bodies alone: one line each, between the heads.
@@ -139,9 +154,19 @@ closes() { # REQUEST
     # Long answers, many times what the kernel takes: the address of a directory comes back in each redirect.
     directory=$(printf "/$NAME%0230d" {1..15})
     mkdir -p "$HTML$directory"
-    perl -e 'print "$ARGV[0]$ARGV[1]" x 4000' "$(request GET "$directory")" "$end" >"$JOB/requests"
-    printf '%s' "$(request GET / 'Connection: close')$end" >>"$JOB/requests"
-    play -t 60 -b 4096 beside "$JOB/requests" wait 500 slowly 8000 1 || return 1
+    make_request GET "$directory"
+    for ((i = 0; i < 4000; i++)); do printf '%s' "$REQUEST"; done >"$JOB/requests"
+    printf '%s' "$last" >>"$JOB/requests"
+    mkfifo "$JOB/go" # the client waits here before it reads
+    "$CLIENT" -t 90 -b 4096 "$PORT" beside "$JOB/requests" file "$JOB/go" slowly 8000 1 >"$ANSWER" 2>"$JOB/client" 3>&- &
+    OTHER=$!
+    full() { # the server has had the CPU meanwhile, or sleeps, and could send no more
+        count_unsent && before=$UNSENT ticks=$(cpu_ticks) && pause 0.3 && count_unsent && read_stat "$PID" &&
+            ((UNSENT > 0 && UNSENT == before)) && { [[ ${STAT[0]} == S ]] || (($(cpu_ticks) > ticks)); }
+    }
+    within 40 full || explain "a server that answers, until the kernel takes no more" "" || return 1
+    feed "$JOB/go" </dev/null || return 1
+    wait "$OTHER" || explain "answers, and no reset" "$(said "$JOB/client")" || return 1
     # Each answer is as long as its Content-Length says, and the next begins right after it.
     whole=$(perl -0777 -ne 'while (/\GHTTP\/1\.1 301 .*?\r\nContent-Length: *(\d+)\r\n.*?\r\n\r\n/gcsi) { $n++, pos() += $1 } print $n + 0' "$ANSWER")
     rm -f "$ANSWER" # too long to be shown
@@ -151,12 +176,13 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
 
 # bats test_tags=weight:2
 @test "a body is never taken for a request" {
-    secret=$(request GET "/$NAME/deep/er/$NAME.html")
-    for field in "Content-Length: $((${#secret} + 4))" "Transfer-Encoding: chunked" "Transfer-Encoding: identity" "Content-Length: 00010"; do
+    make_request GET "/$NAME/deep/er/$NAME.html"
+    secret=$REQUEST
+    for field in "Content-Length: ${#secret}" "Transfer-Encoding: chunked" "Transfer-Encoding: identity" "Content-Length: 00010"; do
         for method in POST GET; do
-            play send "$(request "$method" / "$field")$end$secret$end" read || return 1
-            one() { (($(grep -ac '^HTTP/1' "$ANSWER") == 1)); }
-            try "$method with $field" one || break
+            make_request "$method" / "$field"
+            play send "$REQUEST$secret" read || return 1
+            try "$method with $field" one_answer || break
         done
     done
     expect_no_wrong "one answer, then the end" "the second request is the body of the first: who reads no body must close"
@@ -167,7 +193,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     for host in 'a b' a/b http://test/ user@test test:80x a:b:80 'te"st' 'a\\b' '<test>' 'a?b' 'test:80 80' 'a#b' 'a[b' 'a^b' 'a|b' '[::1' '[::1]x' 'test:8a'; do
         send 'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' "$host"
         try "Host: $host" expect_status 400 "" || break
-        [[ $STATUS != 400 || $(field Connection) == close ]] || explain "Connection: close" "after a 400 the connection closes" || return 1
+        [[ $STATUS != 400 ]] || expect_close "after a 400 the connection closes" || return 1
     done
     expect_no_wrong "an answer with status 400" "RFC 9112, section 3.2: Host is a name or an address, and maybe a port" || return 1
     for host in test test:8888 test:9 127.0.0.1 '[::1]:80' '[fe80::aB]' a-b.example '%41' "test "; do
@@ -179,7 +205,8 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     expect_status 400 "two Host fields" || return 1
     send 'GET / HTTP/1.1\r\n\r\n'
     expect_status 400 "HTTP/1.1 needs a Host field" || return 1
-    body | grep -qi host || explain "a page that names Host" "who types GET / HTTP/1.1 into nc does not know what is missing"
+    read_page
+    [[ ${BODY,,} == *host* ]] || explain "a page that names Host" "who types GET / HTTP/1.1 into nc does not know what is missing"
 }
 
 # bats test_tags=weight:2
@@ -189,16 +216,18 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         "Content-Length: 5x" "$length"$'\r\n'"Content-Length: 6" "Content-Length: 0"$'\r\n'"$length" "$length"$'\r\n'"$coding" "$coding"$'\r\n'"$length" \
         "Transfer-Encoding: gzip" "Transfer-Encoding: chunked, gzip" "Transfer-Encoding: xchunked" "Transfer-Encoding: chunkedx" "Transfer-Encoding:" "content-length: x" "transfer-encoding: gzip"; do
         for method in GET POST; do
-            play send "$(request "$method" / "$fields")$end"$'hello' send "$(request GET /)$end" read || return 1
+            make_request "$method" / "$fields"
+            play send "${REQUEST}hello" send "$get" read || return 1
             read_status
             if [[ $fields == [Tt]ransfer* ]]; then expected="400|501"; else expected=400; fi
-            one() { (($(grep -ac '^HTTP/1' "$ANSWER") == 1)) && expect_status "$expected" ""; }
+            one() { one_answer && expect_status "$expected" ""; }
             try "$method with $fields" one || break 2
         done
     done
     expect_no_wrong "one answer, with status 400, then the end" "RFC 9112, section 6.3: nobody knows where this body ends" || return 1
     for fields in "$length" "Content-Length: 5 " $'Content-Length:\t5\t' "content-length: 5" "$coding" "transfer-encoding: gzip, CHUNKED"; do
-        closes "$(request POST / "$fields")$end" || return 1
+        make_request POST / "$fields"
+        closes "$REQUEST" || return 1
         read_status
         try "$fields" expect_status 405 "" || break
     done
@@ -212,9 +241,9 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     for _ in 1 2; do
         IF_SILENT="50 clients have sent half a request: no call may wait for one of them (each client's socket is non-blocking, not only the listener)" get /
     done
-    threads=$(count_threads) children=$(count_children)
+    look
     release
-    ((threads == 1 && children == 0)) || explain "one thread, no child" "here are $threads threads, $children children"
+    ((THREADS == 1 && CHILDREN == 0)) || explain "one thread, no child" "here are $THREADS threads, $CHILDREN children"
 }
 
 @test "a client that leaves does not disturb the others" {
@@ -230,8 +259,8 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         wait_until "the server accepts both clients" connected 2
         release
         wait_until "the server closes the socket of the first, who has left" connected 1
-        client send "$(request GET / 'Connection: close')$end" read >/dev/null
-        printf '%s%s' "$(request GET / 'Connection: close')" "$end" | feed "$JOB/late" || return 1
+        client send "$last" read >/dev/null
+        printf '%s' "$last" | feed "$JOB/late" || return 1
         on_time
         wait "$OTHER" || true
         read_status
@@ -243,28 +272,30 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
 # bats test_tags=slow,weight:2
 @test "a connection that is used stays open for longer than 5 seconds" {
     actions=()
-    for _ in 1 2 3 4 5 6 7; do actions+=(send "$(request GET /)$end" answer wait 1000); done
-    play -t 60 "${actions[@]}" send "$(request GET / 'Connection: close')$end" read
-    expect_answers 200 200 200 200 200 200 200 200
+    for _ in 1 2 3 4 5 6 7; do actions+=(send "$get" answer wait 1000); done
+    play -t 60 "${actions[@]}" send "$last" read
+    read_statuses
+    [[ ${ANSWERS[*]} == "200 200 200 200 200 200 200 200" ]] || explain "8 answers with 200" "here are answers with: ${ANSWERS[*]}"
 }
 
 # bats test_tags=slow
 @test "a connection that is idle after an answer is closed after 5 seconds" {
-    play send "$(request GET /)$end" answer closed
+    play send "$get" answer closed
     expect_drop "$(tail -n 1 "$ANSWER")" "the next head must be whole 5 s after the answer"
 }
 
 # bats test_tags=slow
 @test "a second request that comes byte by byte is dropped after 5 seconds" {
-    play send "$(request GET /)$end" answer drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed
+    play send "$get" answer drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed
     expect_drop "$(tail -n 1 "$ANSWER")" "the next head must be whole 5 s after the answer"
 }
 
 # bats test_tags=weight:2
 @test "a huge download holds up nobody" {
     truncate -s 4G "$HTML/vast-$NAME"
+    make_request GET "/vast-$NAME"
     for _ in 1 2 3; do
-        "$CLIENT" -t 60 "$PORT" send "$(request GET "/vast-$NAME")$end" slowly 1000000 10 >/dev/null 3>&- &
+        "$CLIENT" -t 60 "$PORT" send "$REQUEST" slowly 1000000 10 >/dev/null 3>&- &
     done
     start=${EPOCHREALTIME/./}
     for _ in 1 2 3 4 5 6 7 8 9 10; do expect_service "a client's turn ends when its socket takes no more (EAGAIN), or after 2 MiB" || return 1; done
@@ -279,7 +310,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     # Nagle's algorithm and delayed ACK together cost 40 ms each time. One try that is faster tells that they
     # do not. On a machine where none is, the fastest of all is compared with the fastest on 20 fresh connections,
     # where nothing has to be acknowledged: twice that is allowed for, because it is busy at other times, too.
-    get="$(request GET /)$end" twenty=()
+    twenty=()
     for _ in {1..20}; do twenty+=(send "$get" answer); done
     fresh=99999999 one=99999999
     for _ in {1..10}; do
@@ -307,7 +338,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     wait_until "a server that listens" listens "$port"
     PORT=$port
     hold -n 100 send "GET / HT"
-    sleep 0.5
+    pause 0.5
     other_is_alive || explain "a server that goes on" "it has ended: $(said "$JOB/other")" || return 1
     release
     served() { get / && [[ $STATUS == 200 ]]; }

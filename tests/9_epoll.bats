@@ -8,14 +8,14 @@ load lib/corpus
 ticks_in_two_seconds() {
     local before
     before=$(cpu_ticks)
-    sleep 2
+    pause 2
     echo $(($(cpu_ticks) - before))
 }
 
 @test "an idle server takes no CPU" {
     get /
     ticks=$(ticks_in_two_seconds)
-    ((ticks <= 2)) || explain "no CPU time" "$ticks ticks in 2 s: wait in epoll_wait() until something happens; what \
+    ((ticks <= 4)) || explain "no CPU time" "$ticks ticks in 2 s: wait in epoll_wait() until something happens; what \
 is reported and not dealt with is reported again at once (events are bits: EPOLLIN with EPOLLHUP is not == EPOLLIN)"
 }
 
@@ -34,29 +34,31 @@ is reported and not dealt with is reported again at once (events are bits: EPOLL
     ticks=$(ticks_in_two_seconds)
     kill "$idle" "$half" "$answered" "$reader" || true
     release
-    ((ticks <= 6)) || explain "no CPU time" "$ticks ticks in 2 s: who awaits EPOLLOUT with nothing to send is told all the time"
+    ((ticks <= 10)) || explain "no CPU time" "$ticks ticks in 2 s: who awaits EPOLLOUT with nothing to send is told all the time"
 }
 
 @test "clients that have reset their connections take no CPU" {
     get /
     client -n 50 send "GET / HT" wait 200 reset
     ticks=$(ticks_in_two_seconds)
-    ((ticks <= 6)) || explain "no CPU time" "$ticks ticks in 2 s: a reset is reported as EPOLLIN with EPOLLERR and EPOLLHUP, until the socket is closed"
+    ((ticks <= 10)) || explain "no CPU time" "$ticks ticks in 2 s: a reset is reported as EPOLLIN with EPOLLERR and EPOLLHUP, until the socket is closed"
 }
 
 @test "the server raises its limit of descriptors" {
-    [[ $(limit "$PID" --nofile --output SOFT,HARD --noheadings | awk '$1 == $2' | wc -l) == 1 ]] ||
+    read -r soft hard < <(limit "$PID" --nofile --output SOFT,HARD --noheadings)
+    [[ -n $soft && $soft == "$hard" ]] ||
         explain "the soft limit equal to the hard one" "$(limit "$PID" --nofile)"
 }
 
 @test "10,000 connections are served, and an idle one costs at most 250 bytes" {
-    (($(ulimit -Hn) >= 10100)) || skip "the hard limit here is $(ulimit -Hn) descriptors: ulimit -Hn"
+    need_descriptors 10100
     get /
     before=$(resident_kb)
+    read -r alone <"$JOB/descriptors"
     # All of them within the 5 s that an idle one may stay: on a busy machine, not at the first try.
     for _ in {1..8}; do
         hold -n 10000 send $'GET / HTTP/1.1\r\nHost: test\r\n\r\n' answer
-        open=$(($(count_descriptors) - $(<"$JOB/descriptors"))) after=$(resident_kb)
+        open=$(($(count_descriptors) - alone)) after=$(resident_kb)
         expect_service "and one more" || return 1
         release
         ((open < 9000)) || break

@@ -7,7 +7,7 @@ curl() { command curl -q --noproxy '*' "$@"; }
 # given less time for the next: one that never answers would take hours, and one that is unlucky once never does that.
 client() { # OPTION... ACTION...
     local options=() quiet=${QUIET:-6} seconds=$LIMIT result=0
-    if [[ ${*: -1} == read ]] && (($(count_lines "$TOGETHER-hung") >= 8)); then seconds=8 quiet=2; fi
+    if [[ ${*: -1} == read && -e $TOGETHER-hung ]] && (($(count_lines "$TOGETHER-hung") >= 8)); then seconds=8 quiet=2; fi
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
     [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
     "$CLIENT" -t "$seconds" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
@@ -48,31 +48,60 @@ ask() { # METHOD TARGET [FIELD...]
 
 get() { ask GET "$@"; } # TARGET [FIELD...]
 
+<<<<<<< HEAD
 # shellcheck disable=SC2034
 read_status() { # STATUS from $ANSWER
+=======
+# What follows looks at $ANSWER without starting a process for it: there are thousands of answers.
+
+read_status() { # sets STATUS
+>>>>>>> 5b27da8ba3ec4110c05142998026d9561b7b7c90
     STATUS=
     local line
     IFS= read -r line <"$ANSWER" 2>/dev/null || true
     if [[ $line =~ ^HTTP/1\.[01]\ ([0-9]{3})\  ]]; then STATUS=${BASH_REMATCH[1]}; fi
 }
 
-# The values of a header field of $ANSWER, a line each.
-field() { # NAME
+# Sets FIELD to the values of a header field, a line each.
+read_field() { # NAME
     local line
+    FIELD=
     while IFS= read -r line && [[ $line != $'\r' ]]; do
         [[ ${line,,} == "${1,,}":* ]] || continue
         line=${line#*:} line=${line#"${line%%[![:space:]]*}"}
-        printf '%s\n' "${line%"${line##*[![:space:]]}"}"
+        FIELD+=${FIELD:+$'\n'}${line%"${line##*[![:space:]]}"}
     done <"$ANSWER"
 }
+# The same, in lower case, without spaces and quotes: where these do not count.
+read_plain_field() { # NAME
+    read_field "$1"
+    FIELD=${FIELD//[ \"]/} FIELD=${FIELD,,}
+}
 
-# The body of $ANSWER, byte by byte; one in chunks is put together.
+# Sets HEAD to the head, with its blank line, but for the value of a Date that is well-formed; and BODY to what follows it, as
+# a text: for pages, not for any bytes.
+read_page() {
+    local text='' date='^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$'
+    IFS= read -r -d '' text <"$ANSWER" || true
+    HEAD=${text%%$'\n\r\n'*} BODY=
+    [[ $HEAD == "$text" ]] || BODY=${text#"$HEAD"$'\n\r\n'} HEAD+=$'\n\r\n'
+    read_field Date
+    [[ ! $FIELD =~ $date ]] || HEAD=${HEAD/"$FIELD"/(now)}
+    read_field Transfer-Encoding
+    [[ -z $FIELD ]] || IFS= read -r -d '' BODY < <("$CLIENT" -B <"$ANSWER") || true # chunks are put together
+}
+
+# The body, byte by byte; one in chunks is put together.
 body() { "$CLIENT" -B <"$ANSWER"; }
 is_body() { "$CLIENT" -E "$1" <"$ANSWER"; } # FILE
 
-# An answer, but for the value of a Date that is well-formed.
-without_date() { # FILE
-    LC_ALL=C sed '1,/^\r$/s/^Date:[ \t]*[A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]\{4\} [0-9:]\{8\} GMT[ \t]*\r$/Date: (now)\r/I' "$1"
+# Sets ANSWERS to the status of each answer in $ANSWER, where several have come one after the other.
+read_statuses() {
+    local line
+    ANSWERS=()
+    while IFS= read -r line; do
+        if [[ $line =~ ^HTTP/1\.[01]\ ([0-9]{3})\  ]]; then ANSWERS+=("${BASH_REMATCH[1]}"); fi
+    done <"$ANSWER"
 }
 
 # Gives the bytes on stdin to a client that waits for them at a FIFO. Fails if it has gone.

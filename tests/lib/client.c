@@ -31,9 +31,10 @@ static const char USAGE[] =
     "  pieces SIZE FILE                send a file in pieces, a millisecond apart\n"
     "  drip MS TEXT                    send a byte every MS ms, until the server closes\n"
     "  read                            print what comes until the server closes\n"
-    "  slowly BYTES MS                 the same, but BYTES every MS ms\n"
+    "  slowly BYTES MS                 the same, but BYTES every MS ms, on the whole\n"
     "  answer, answer-head             print one answer; to HEAD, it has no body\n"
     "  silence MS                      fail if anything comes within MS ms\n"
+    "  await MS                        wait until something comes, at most MS ms; leave it there\n"
     "  closed                          wait until the server closes; print the ms since the start\n"
     "  wait MS                         do nothing for MS ms\n"
     "  hold                            print \"holding\", then wait to be killed\n"
@@ -105,6 +106,27 @@ static void send_file(int server, const char *path, size_t piece, long ms)
     fclose(file);
 }
 
+/* Sends a text so many times, in big pieces. */
+static void repeat(int server, size_t times, const char *text)
+{
+    size_t length = strlen(text), together = 65536 / (length + 1) + 1;
+    char *bytes = malloc(together * length + 1);
+    if (bytes == NULL) {
+        fail(FAILED, "malloc");
+        return;
+    }
+    for (size_t i = 0; i < together; i++)
+        memcpy(bytes + i * length, text, length);
+    for (; times > 0; times -= together) {
+        if (together > times) together = times;
+        if (!send_bytes(server, bytes, together * length)) {
+            fail(RESET, "send");
+            break;
+        }
+    }
+    free(bytes);
+}
+
 /* Reads one answer: a head, and as many bytes as its Content-Length says. */
 static void read_answer(int server, bool has_body)
 {
@@ -137,15 +159,23 @@ static void read_answer(int server, bool has_body)
     }
 }
 
+/*
+ * Reads to the end, at most so many bytes every so many ms. The pace is that of the clock: who
+ * comes too late to one piece, because the machine is busy, pauses less before the next ones.
+ */
 static void read_all(int server, size_t size, long ms)
 {
     char *bytes = malloc(size);
-    for (size_t count; bytes != NULL && (count = receive(server, bytes, size)) > 0; pause_ms(ms)) {
+    double start = seconds(), total = 0;
+    for (size_t count; bytes != NULL && (count = receive(server, bytes, size)) > 0;) {
         if (fwrite(bytes, 1, count, stdout) != count) {
             fail(FAILED, "what comes is too much to keep");
             break;
         }
         if (quiet > 0 && give_up_at - seconds() > quiet) alarm(quiet);
+        total += (double)count;
+        double early = start + total / (double)size * (double)ms / 1000 - seconds();
+        if (early > 0) pause_ms((long)(early * 1000));
     }
     if (quiet > 0 && give_up_at - seconds() > 1) alarm((unsigned)(give_up_at - seconds()));
     free(bytes);
@@ -203,11 +233,8 @@ static int play(int *server, char **word, double start)
     if (strcmp(action, "shutdown") == 0) return shutdown(*server, SHUT_WR), 1;
     if (strcmp(action, "close") == 0) return end(server, false), 1;
     if (strcmp(action, "reset") == 0) return end(server, true), 1;
-    if (strcmp(action, "repeat") == 0) {
-        for (long i = atol(first); i > 0; i--)
-            if (!send_bytes(*server, second, strlen(second))) return fail(RESET, "send"), 3;
-        return 3;
-    }
+    if (strcmp(action, "repeat") == 0) return repeat(*server, (size_t)atol(first), second), 3;
+    if (strcmp(action, "await") == 0) return poll(&readable, 1, atoi(first)), 2;
     if (strcmp(action, "silence") == 0) {
         if (poll(&readable, 1, atoi(first)) == 0) return 2;
         fprintf(stderr, "client: an answer, or the end, came too early\n");

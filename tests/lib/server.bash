@@ -58,22 +58,23 @@ start_server() {
         not_tried_again || failed=yes
     elif ! launch >"$JOB/first-start"; then # once may be bad luck
         stop_server
-        rm -f "$JOB/explained"
+        discard "$JOB/explained"
         launch || failed=yes
     fi
-    flock -u 6
+    exec 6>&- # with the last descriptor, the lock is gone
     [[ -z $failed ]]
 }
 
 launch() {
-    rm -f "$JOB/killed" "$JOB/first"
+    discard "$JOB/killed" "$JOB/first"
     # A shell beside the server notes its exit status, and then waits: children outlive the server.
     # shellcheck disable=SC2016,SC2046
     (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \
         "$PLACE/server" $(port_arguments "$ASKED")) >"$LOG" 8>>"$ERRORS" 9>"$JOB/ended" 2>/dev/null 3>&- 6>&- </dev/null &
     PID=$!
     disown "$PID" # bash need not report its end
-    echo "$PID" | tee -a "$JOB/groups" >"$JOB/group"
+    echo "$PID" >"$JOB/group"
+    echo "$PID" >>"$JOB/groups"
     local end=$((SECONDS + LIMIT))
     LAUNCHED=$SECONDS
     until find_server; do
@@ -84,13 +85,13 @@ launch() {
     done
     echo "$PID $PORT $ASKED" >"$JOB/running"
     client send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" || true
-    rm -f "$SENT"
     [[ -s $JOB/first ]] || give_up "an answer to GET /" "the server listens on port $PORT, but does not answer GET /" || return 1
-    rm -f "$JOB/failures"
-    touch "$TOGETHER-started"
+    discard "$JOB/failures" "$SENT"
+    : >>"$TOGETHER-started"
     : >"$JOB/frame"
-    children >"$JOB/frame"
-    count_descriptors >"$JOB/descriptors"
+    look
+    printf '%s\n' "${FOUND[@]}" >"$JOB/frame"
+    echo "$DESCRIPTORS" >"$JOB/descriptors"
 }
 
 # The server cannot be used. After the second time in a row, this suite does not try it again.
@@ -106,6 +107,7 @@ client is closed once, by the thread that serves it: all threads share it")"
 # Whether the server is not tried any more: by this suite; or, if it has never started, or had to be killed again and again,
 # by any.
 hopeless() {
+    [[ -e $JOB/failures || -e $TOGETHER-killed || -e $TOGETHER-failures ]] || return 1
     (($(count_lines "$JOB/failures") >= 2 || $(count_lines "$TOGETHER-killed") >= 3)) ||
         { [[ ! -e $TOGETHER-started ]] && (($(count_lines "$TOGETHER-failures") >= 2)); }
 }
@@ -123,7 +125,7 @@ not_tried_again() {
 # an earlier server still does, which ends just now). Sets PORT, and PID to the process that has the socket, which a
 # script may have started.
 find_server() {
-    local user=$SERVER_USER words hex inode='' holders file
+    local user=$SERVER_USER words hex inode='' holders file process
     [[ $user != self ]] || user=$EUID
     for file in /proc/net/tcp /proc/net/tcp6; do
         [[ -e $file ]] || continue
@@ -138,22 +140,29 @@ find_server() {
     ((PORT == ASKED || SECONDS > LAUNCHED + 1)) || return 1
     # Without namespaces, other programs of ours may listen, too.
     [[ -n $inode && ($SANDBOX != none || $user != "$EUID" || $PORT == "$ASKED") ]] || return 1
-    holders=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | cut -d / -f 3 | sort -n)
-    grep -qx "$PID" <<<"$holders" || PID=${holders%%$'\n'*}
+    mapfile -t holders < <(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null)
+    ((${#holders[@]} > 0)) || return 1
+    holders=("${holders[@]#/proc/}")
+    holders=("${holders[@]%%/*}")
+    [[ " ${holders[*]} " != *" $PID "* ]] || return 0
+    PID=${holders[0]:-}
+    for process in "${holders[@]}"; do ((process >= PID)) || PID=$process; done
 }
 
 # Ends the server, and all that it has started.
 stop_server() {
-    touch "$JOB/killed"
-    kill -KILL -- "-$(<"$JOB/group")" 2>/dev/null || true
+    local group
+    : >>"$JOB/killed"
+    read -r group <"$JOB/group"
+    kill -KILL -- "-$group" 2>/dev/null || true
     [[ $SANDBOX != none || $SERVER_USER == self ]] || end_processes
     wait_until "a server that ends when it is killed" eval "! listens ${PORT:-0}"
-    rm -f "$JOB/running"
+    discard "$JOB/running"
 }
 
 # Ends the server, but not what it has started.
 kill_server() {
-    touch "$JOB/killed"
+    : >>"$JOB/killed"
     kill -KILL "$PID"
     wait_until "the server's process ends when it is killed" eval "! alive $PID"
 }
@@ -184,7 +193,7 @@ has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself
 
 # Starts another program as a server, which prints to $JOB/other. Sets OTHER, its process.
 start_other() { # PROGRAM ARGUMENT...
-    rm -f "$JOB/other"
+    discard "$JOB/other"
     (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" "$@") >"$JOB/other" 2>&1 3>&- </dev/null &
     OTHER=$!
     disown "$OTHER"
@@ -198,6 +207,14 @@ try_server() { # DIRECTORY ARGUMENT...
     ENDED=0
     { (cd "$1" && exec timeout -s KILL "$LIMIT" "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null; } 2>/dev/null ||
         ENDED=$?
+}
+
+# Whether it has said this on stderr, in one line.
+complains() { # PATTERN
+    local lines
+    mapfile -t lines <"$JOB/complaint"
+    # shellcheck disable=SC2053
+    ((${#lines[@]} == 1)) && [[ ${lines[0]} == $1 ]]
 }
 
 expect_end() { # STATUS [HINT]
