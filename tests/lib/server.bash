@@ -74,7 +74,10 @@ launch() {
     PID=$!
     disown "$PID" # bash need not report its end
     echo "$PID" >"$JOB/group"
+<<<<<<< HEAD
     echo "$PID" >>"$JOB/groups"
+=======
+>>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
     local end=$((SECONDS + LIMIT))
     LAUNCHED=$SECONDS
     until find_server; do
@@ -125,18 +128,26 @@ not_tried_again() {
 # an earlier server still does, which ends just now). Sets PORT, and PID to the process that has the socket, which a
 # script may have started.
 find_server() {
+<<<<<<< HEAD
     local user=$SERVER_USER words hex inode='' holders file process
+=======
+    local user=$SERVER_USER words hex file socket holder holders sockets=()
+>>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
     [[ $user != self ]] || user=$EUID
     for file in /proc/net/tcp /proc/net/tcp6; do
         [[ -e $file ]] || continue
         while read -ra words; do # those that listen come first
             [[ ${words[3]} == 0A || ${words[3]} == st ]] || break
             [[ ${words[3]} == 0A && ${words[7]} == "$user" ]] || continue
-            hex=${words[1]##*:} inode=${words[9]}
-            PORT=$((16#$hex))
-            ((PORT != ASKED)) || break 2
+            hex=${words[1]##*:}
+            if ((16#$hex == ASKED)); then
+                sockets=("$ASKED ${words[9]}" "${sockets[@]}")
+            elif ((SECONDS > LAUNCHED + 1)); then
+                sockets+=("$((16#$hex)) ${words[9]}")
+            fi
         done <"$file"
     done
+<<<<<<< HEAD
     ((PORT == ASKED || SECONDS > LAUNCHED + 1)) || return 1
     # Without namespaces, other programs of ours may listen, too.
     [[ -n $inode && ($SANDBOX != none || $user != "$EUID" || $PORT == "$ASKED") ]] || return 1
@@ -147,6 +158,19 @@ find_server() {
     [[ " ${holders[*]} " != *" $PID "* ]] || return 0
     PID=${holders[0]:-}
     for process in "${holders[@]}"; do ((process >= PID)) || PID=$process; done
+=======
+    for socket in "${sockets[@]}"; do
+        holders=$(find /proc/[0-9]*/fd -lname "socket:\[${socket#* }\]" 2>/dev/null | cut -d / -f 3 | sort -n)
+        for holder in "$PID" $holders; do
+            [[ $'\n'$holders$'\n' == *$'\n'"$holder"$'\n'* ]] || continue
+            # Without namespaces, other programs of ours may listen, too: this one is of our session.
+            [[ $SANDBOX != none || $user != "$EUID" ]] || { read_stat "$holder" && [[ ${STAT[3]} == "$(<"$JOB/group")" ]]; } || continue
+            PORT=${socket% *} PID=$holder
+            return
+        done
+    done
+    return 1
+>>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
 }
 
 # Ends the server, and all that it has started.

@@ -28,6 +28,7 @@ failures,
 (.[] | select(.whole | not) | "", "== \(.about), \(.suite).bats broke off: \(if .broken != "" then .broken else "its output ends with" end)",
     (.output | indent("    "))),
 "",
-([.[].tests[] | select(.status == "skipped") | "skipped: \(.name): \(.output)"] | group_by(.)[] | "\(length) \(.[0])"),
+([.[].tests[] | select(.status == "skipped")] | group_by(.output)[]
+    | "\(length) skipped: " + (if length == 1 then "\(.[0].name): " else "" end) + .[0].output),
 "\(total("passed")) passed, \(total("failed") + $suites - ([.[] | select(.whole)] | length)) failed"
     + (total("skipped") as $skipped | if $skipped > 0 then ", \($skipped) skipped" else "" end)

@@ -2,6 +2,17 @@
 # The surroundings of whatever the kit runs: the same on every machine, so that the result depends on the server alone.
 # A script sources this before it does anything else. It sets KIT, the kit's directory, and ME, the script's own name.
 
+if [[ -z ${SURROUNDINGS:-} ]]; then # an inner script finds it done
+    # No function of the caller's, and no signal that the caller ignores: a script could not undo that, and xargs, timeout
+    # and wait do not work then. (SIGHUP stays ignored: that is nohup's.)
+    while read -r _ _ name; do unset -f "$name"; done < <(declare -F)
+    ignored=$(sed -n 's/^SigIgn:\t*//p' "/proc/$$/status" 2>/dev/null) || true
+    signals=INT,USR1,USR2,PIPE,ALRM,TERM,CHLD
+    if ((16#${ignored:-0} & 0x17a02)) && env --default-signal="$signals" true 2>/dev/null; then
+        exec env --default-signal="$signals" "$BASH" -- "$0" "$@"
+    fi
+    unset name ignored signals
+fi
 unset CDPATH # cd would look elsewhere, and print where it has gone
 KIT=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 ME=${0#"$KIT/"}
@@ -12,18 +23,29 @@ fail() { # MESSAGE
     exit 2
 }
 
-# Of the environment only what the kit knows: no proxy, no locale, no function of the caller's. An inner script finds it done.
+# Of the environment only what the kit knows: no proxy, no locale.
 if [[ -z ${SURROUNDINGS:-} ]]; then
+<<<<<<< HEAD
     USER_LANGUAGE="${LC_ALL:-} ${LC_MESSAGES:-} ${LANG:-}"
     PROXIES=$(env | grep -i '^[a-z]*_proxy=' || true) # only for what is installed
     while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
+=======
+    USER_LANGUAGE=${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}
+    # Only for what is installed: proxies, a registry, certificates.
+    PROXIES=$(env | grep -iE '^([a-z]*_proxy|npm_config_[a-z_]*|node_extra_ca_certs|ssl_cert_(file|dir))=' || true)
+>>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
     for name in $(compgen -e); do
         # shellcheck disable=SC2163
         case $name in
         PATH | HOME | USER | LOGNAME | SHELL | TERM | COLUMNS | TMPDIR | PWD | OLDPWD | SHLVL | _) ;;
         SERVER | ONLY | VERBOSE | SANITIZE | REGRADE | QUICK | FULL | REPORT | CI | AUTOGRADER | STAGE) ;; # what one may set
+<<<<<<< HEAD
         CC | CFLAGS | SERVER_CORE | CLIENT_CORE | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
         *) unset "$name" 2>/dev/null || export -n "$name" ;; # some are read-only
+=======
+        CC | CFLAGS | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
+        *) unset "$name" 2>/dev/null || export -n "${name?}" ;; # some are read-only
+>>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
         esac
     done
     unset name
@@ -39,6 +61,7 @@ if [[ -z ${SURROUNDINGS:-} ]]; then
     ulimit -S -n "$(ulimit -H -n)"
 fi 2>/dev/null
 
+<<<<<<< HEAD
 # The language in which the user reads: zh or en. LC_ALL=C.UTF-8 alone, which the lessons ask for, makes nobody English.
 language() {
     case ${REPORT:-} in
@@ -49,19 +72,23 @@ language() {
 }
 
 # Installs what is missing (tests/lib/tools), with the proxies of the user. Sets BATS.
+=======
+# Installs what is missing (tests/lib/tools). Sets BATS.
+>>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
 need_tools() { # [PROGRAM:PACKAGE]...
-    local proxies=()
-    [[ -z $PROXIES ]] || mapfile -t proxies <<<"$PROXIES"
-    BATS=$(env "${proxies[@]}" "$KIT/tests/lib/tools" "$@") || exit 2
+    BATS=$("$KIT/tests/lib/tools" "$@") || exit 2
     export BATS
 }
+
+# Whether we can run a program as another user. (A root whose namespace has no other users cannot.)
+is_root() { ((EUID == 0)) && setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; }
 
 # Sets TMPDIR to a directory from which programs can be run, also by the user that a server runs as.
 find_temporary() {
     local directory probe as=()
-    ((EUID != 0)) || as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    ! is_root || as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     for directory in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm "$KIT/build"; do
-        probe=$(mktemp -d "$directory/kit.XXXXXX" 2>/dev/null) || continue
+        if [[ $directory != /* ]] || ! probe=$(mktemp -d "$directory/kit.XXXXXX" 2>/dev/null); then continue; fi
         chmod 711 "$probe"
         printf '#!/bin/sh\n' >"$probe/program"
         chmod 755 "$probe/program"
@@ -86,7 +113,7 @@ find_place() {
         export SANDBOX
     fi
     KIND="namespaces, as $([[ $SANDBOX == root ]] && echo root || echo a user)"
-    [[ $SANDBOX != none ]] || KIND="no namespaces, as $( ((EUID == 0)) && echo root || echo a user)"
+    [[ $SANDBOX != none ]] || KIND="no namespaces, as $(is_root && echo root || echo a user)"
     export KIND
 }
 
@@ -96,7 +123,17 @@ describe_place() {
     [[ $SANDBOX != user ]] || weaker+=", and your rights"
     if [[ $SANDBOX == none ]]; then
         weaker="servers share the network of this machine, so stages 1 to 4 take turns on port 8080"
-        ((EUID == 0)) || weaker+="; a server can do what you can: run none that you do not trust"
+        [[ $KIND == *root ]] || weaker+="; a server can do what you can: run none that you do not trust"
     fi
     echo "place: $KIND: $weaker"
+}
+
+# Ends all processes whose program or working directory lies in a directory of ours, also those that they start meanwhile.
+end_processes_in() { # DIRECTORY, below one that mktemp has made
+    local place="*/kit.${1##*/kit.}" processes tries=0
+    while ((tries++ < 100)); do
+        processes=$(find /proc/[0-9]*/{cwd,exe} -maxdepth 0 \( -lname "$place" -o -lname "$place/*" \) 2>/dev/null | cut -d / -f 3) || true
+        [[ -n $processes ]] || return 0
+        xargs kill -KILL <<<"$processes" 2>/dev/null || true
+    done
 }
