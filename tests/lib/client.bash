@@ -48,14 +48,10 @@ ask() { # METHOD TARGET [FIELD...]
 
 get() { ask GET "$@"; } # TARGET [FIELD...]
 
-<<<<<<< HEAD
-# shellcheck disable=SC2034
-read_status() { # STATUS from $ANSWER
-=======
 # What follows looks at $ANSWER without starting a process for it: there are thousands of answers.
 
+# shellcheck disable=SC2034
 read_status() { # sets STATUS
->>>>>>> 5b27da8ba3ec4110c05142998026d9561b7b7c90
     STATUS=
     local line
     IFS= read -r line <"$ANSWER" 2>/dev/null || true

@@ -67,13 +67,8 @@ find_children() {
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
 }
-<<<<<<< HEAD
-children() { { find_children && printf '%s\n' "${CHILDREN[@]}" | grep .; } || true; }
-count_children() { find_children && echo "${#CHILDREN[@]}"; }
-=======
 children() { find_children && printf '%s ' "${FOUND[@]}"; }
 count_children() { find_children && echo "${#FOUND[@]}"; }
->>>>>>> 5b27da8ba3ec4110c05142998026d9561b7b7c90
 count_threads() { count_entries "/proc/$PID/task"; }
 count_descriptors() { count_entries "/proc/$PID/fd"; }
 # All three, without a process for it: sets CHILDREN, THREADS and DESCRIPTORS.

@@ -74,10 +74,6 @@ launch() {
     PID=$!
     disown "$PID" # bash need not report its end
     echo "$PID" >"$JOB/group"
-<<<<<<< HEAD
-    echo "$PID" >>"$JOB/groups"
-=======
->>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
     local end=$((SECONDS + LIMIT))
     LAUNCHED=$SECONDS
     until find_server; do
@@ -128,11 +124,7 @@ not_tried_again() {
 # an earlier server still does, which ends just now). Sets PORT, and PID to the process that has the socket, which a
 # script may have started.
 find_server() {
-<<<<<<< HEAD
-    local user=$SERVER_USER words hex inode='' holders file process
-=======
     local user=$SERVER_USER words hex file socket holder holders sockets=()
->>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
     [[ $user != self ]] || user=$EUID
     for file in /proc/net/tcp /proc/net/tcp6; do
         [[ -e $file ]] || continue
@@ -147,18 +139,6 @@ find_server() {
             fi
         done <"$file"
     done
-<<<<<<< HEAD
-    ((PORT == ASKED || SECONDS > LAUNCHED + 1)) || return 1
-    # Without namespaces, other programs of ours may listen, too.
-    [[ -n $inode && ($SANDBOX != none || $user != "$EUID" || $PORT == "$ASKED") ]] || return 1
-    mapfile -t holders < <(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null)
-    ((${#holders[@]} > 0)) || return 1
-    holders=("${holders[@]#/proc/}")
-    holders=("${holders[@]%%/*}")
-    [[ " ${holders[*]} " != *" $PID "* ]] || return 0
-    PID=${holders[0]:-}
-    for process in "${holders[@]}"; do ((process >= PID)) || PID=$process; done
-=======
     for socket in "${sockets[@]}"; do
         holders=$(find /proc/[0-9]*/fd -lname "socket:\[${socket#* }\]" 2>/dev/null | cut -d / -f 3 | sort -n)
         for holder in "$PID" $holders; do
@@ -170,7 +150,6 @@ find_server() {
         done
     done
     return 1
->>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
 }
 
 # Ends the server, and all that it has started.

@@ -25,27 +25,16 @@ fail() { # MESSAGE
 
 # Of the environment only what the kit knows: no proxy, no locale.
 if [[ -z ${SURROUNDINGS:-} ]]; then
-<<<<<<< HEAD
     USER_LANGUAGE="${LC_ALL:-} ${LC_MESSAGES:-} ${LANG:-}"
-    PROXIES=$(env | grep -i '^[a-z]*_proxy=' || true) # only for what is installed
-    while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
-=======
-    USER_LANGUAGE=${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}
     # Only for what is installed: proxies, a registry, certificates.
     PROXIES=$(env | grep -iE '^([a-z]*_proxy|npm_config_[a-z_]*|node_extra_ca_certs|ssl_cert_(file|dir))=' || true)
->>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
     for name in $(compgen -e); do
         # shellcheck disable=SC2163
         case $name in
         PATH | HOME | USER | LOGNAME | SHELL | TERM | COLUMNS | TMPDIR | PWD | OLDPWD | SHLVL | _) ;;
         SERVER | ONLY | VERBOSE | SANITIZE | REGRADE | QUICK | FULL | REPORT | CI | AUTOGRADER | STAGE) ;; # what one may set
-<<<<<<< HEAD
         CC | CFLAGS | SERVER_CORE | CLIENT_CORE | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
-        *) unset "$name" 2>/dev/null || export -n "$name" ;; # some are read-only
-=======
-        CC | CFLAGS | ASAN_OPTIONS | TSAN_OPTIONS | PROXIES | USER_LANGUAGE) ;;
         *) unset "$name" 2>/dev/null || export -n "${name?}" ;; # some are read-only
->>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
         esac
     done
     unset name
@@ -61,7 +50,6 @@ if [[ -z ${SURROUNDINGS:-} ]]; then
     ulimit -S -n "$(ulimit -H -n)"
 fi 2>/dev/null
 
-<<<<<<< HEAD
 # The language in which the user reads: zh or en. LC_ALL=C.UTF-8 alone, which the lessons ask for, makes nobody English.
 language() {
     case ${REPORT:-} in
@@ -71,10 +59,7 @@ language() {
     esac
 }
 
-# Installs what is missing (tests/lib/tools), with the proxies of the user. Sets BATS.
-=======
 # Installs what is missing (tests/lib/tools). Sets BATS.
->>>>>>> 93d63c1fcdb3d8e8957feaf9d83aedc6f46f5301
 need_tools() { # [PROGRAM:PACKAGE]...
     BATS=$("$KIT/tests/lib/tools" "$@") || exit 2
     export BATS
