@@ -73,7 +73,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     client -r 50 send "$request" read >/dev/null
     look
     threads=$THREADS memory=$(memory_kb VmSize)
-    client -t 60 -r 500 send "$request" read >/dev/null
+    client -t 120 -r 500 send "$request" read >/dev/null
     gone() { look && ((THREADS <= threads)); }
     wait_until "all threads of clients that have left have ended" gone
     grown=$(($(memory_kb VmSize) - memory))

@@ -9,21 +9,26 @@ load ../../lib/helpers
 PLACES=8
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
-# The children that run: a zombie has ended.
-running() { for child in $(children); do ! alive "$child" || echo "$child"; done; }
-count_running() { running | wc -w; }
-runs() { (($(count_running) >= $1)); } # COUNT
-none_runs() { (($(count_running) == 0)); }
+# Sets RUNNING to the children that run: a zombie has ended.
+find_running() {
+    local child
+    RUNNING=()
+    find_children
+    for child in "${FOUND[@]}"; do ! alive "$child" || RUNNING+=("$child"); done
+}
+runs() { find_running && ((${#RUNNING[@]} >= $1)); } # COUNT
+none_runs() { find_running && ((${#RUNNING[@]} == 0)); }
+one_is_alive() { for child; do ! alive "$child" || return 0; done && return 1; } # CHILD...
 
-expect_no_more() { sleep 0.5 && (($(count_running) <= PLACES)); }
+expect_no_more() { pause 0.5 && find_running && ((${#RUNNING[@]} <= PLACES)); }
 
 # Clients that stall, until release. Waits until 8 children serve, or as many as there are clients.
 stall() { # CLIENTS [HINT]
     local expected=$(($1 < PLACES ? $1 : PLACES))
-    eventually none_runs || explain "no child that runs when no client is connected" "here are $(count_running)" || return 1
+    eventually none_runs || explain "no child that runs when no client is connected" "here are ${#RUNNING[@]}" || return 1
     hold -n "$1" send "GET / HT" || return 1
     { eventually runs "$expected" && expect_no_more; } || explain "$expected children that serve $1 clients" \
-        "here are $(count_running): ${2:-before accept(), wait() for a child if $PLACES run}"
+        "here are ${#RUNNING[@]}: ${2:-before accept(), wait() for a child if $PLACES run}"
 }
 
 # None of the places is lost: 8 clients are served at the same time.
@@ -39,8 +44,9 @@ expect_all_places() { # HINT
     crowd() {
         stall 30 || return 1
         for _ in {1..10}; do
-            (($(count_running) <= PLACES)) || explain "$PLACES children at most" "here are $(count_running), for 30 clients" || return 1
-            sleep 0.1
+            find_running
+            ((${#RUNNING[@]} <= PLACES)) || explain "$PLACES children at most" "here are ${#RUNNING[@]}, for 30 clients" || return 1
+            pause 0.1
         done
     }
     in_time crowd
@@ -49,12 +55,13 @@ expect_all_places() { # HINT
 # bats test_tags=weight:5
 @test "a client that finds 8 others waits in the backlog, not in the parent" {
     settle
-    before=$(count_descriptors)
+    before=$DESCRIPTORS
     crowd() {
         stall 12 || return 1
         client send "$request" silence 1000 || explain "no answer as long as 8 children serve others" "$(said "$JOB/client")" || return 1
-        (($(count_descriptors) <= before)) || explain "no client's socket in the parent, while 8 children serve, and others wait" \
-            "it has $(($(count_descriptors) - before)) descriptors more: wait for a child before accept(), and close() what a child serves"
+        look
+        ((DESCRIPTORS <= before)) || explain "no client's socket in the parent, while 8 children serve, and others wait" \
+            "it has $((DESCRIPTORS - before)) descriptors more: wait for a child before accept(), and close() what a child serves"
     }
     in_time crowd
 }
@@ -64,15 +71,16 @@ expect_all_places() { # HINT
     answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
     one_leaves() {
         stall 7 || return 1
-        seven=$HOLDER
+        seven=$HOLDER seven_children=("${RUNNING[@]}")
         hold send "GET / HT" || return 1
-        eventually runs "$PLACES" || explain "8 children that serve 8 clients" "here are $(count_running)" || return 1
+        eventually runs "$PLACES" || explain "8 children that serve 8 clients" "here are ${#RUNNING[@]}" || return 1
         "$CLIENT" -t "$LIMIT" "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
         ninth=$!
-        sleep 1.5
+        pause 1
         [[ ! -s $ANSWER ]] || explain "no answer as long as 8 children serve others" "the ninth client waits" || return 1
         release
-        within 3 answered || explain "an answer to the ninth client, as soon as one of the 8 has left" \
+        # While it comes, the 7 others still stall: it does not wait for them, too.
+        { eventually answered && one_is_alive "${seven_children[@]}"; } || explain "an answer to the ninth client, as soon as one of the 8 has left" \
             "7 others still stall: wait() for one child, not for all"
     }
     scene() {
@@ -87,11 +95,10 @@ expect_all_places() { # HINT
 @test "children that are killed, all at the same moment, give their places back" {
     massacre() {
         stall "$PLACES" || return 1
-        local victims=()
-        mapfile -t victims < <(running)
+        local victims=("${RUNNING[@]}")
         kill -STOP "$PID" # it learns of all of them at once
         kill -KILL "${victims[@]}"
-        gone() { for child in "${victims[@]}"; do ! alive "$child" || return 1; done; }
+        gone() { ! one_is_alive "${victims[@]}"; }
         eventually gone
         kill -CONT "$PID"
         release
@@ -112,7 +119,7 @@ expect_all_places() { # HINT
     full() {
         stall 12 || return 1
         percent=$(percent_running)
-        ((percent < 40)) || explain "a server that waits" "it runs for $percent% of the time: waitpid() without WNOHANG waits until a child ends"
+        ((percent < BUSY)) || explain "a server that waits" "it runs for $percent% of the time: waitpid() without WNOHANG waits until a child ends"
     }
     in_time full
 }
@@ -121,18 +128,19 @@ expect_all_places() { # HINT
 @test "children that have ended are no zombies, also if nobody comes after them" {
     in_time stall 5 || return 1
     release
-    nobody() { (($(count_children) == 0)); }
+    nobody() { look && ((CHILDREN == 0)); }
     eventually nobody || explain "no child and no zombie, when the clients have left" "here remain (Z: zombie): \
-$(ps -o pid,stat -p "$(children | paste -s -d ,)" | sed '2,$s/^/          /'); accept() waits: who looks for children in the meantime?"
+$(IFS=, && ps -o pid,stat -p "${FOUND[*]}" | sed '2,$s/^/          /'); accept() waits: who looks for children in the meantime?"
 }
 
 # bats test_tags=slow,weight:3
 @test "8 clients that stall hold up the ninth for 5 seconds, and no longer" {
     start=${EPOCHREALTIME/./}
     stall 8 || return 1
-    eight=$(running)
+    eight=("${RUNNING[@]}") still=0
     expect_service "the 8 clients are dropped after 5 s, and then there is room" || return 1
-    still=$(for child in $eight; do ! alive "$child" || echo "$child"; done | wc -l) ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    for child in "${eight[@]}"; do ! alive "$child" || still=$((still + 1)); done
+    ms=$(((${EPOCHREALTIME/./} - start) / 1000))
     ((ms >= 4500 && still < 8)) || explain "an answer when one of 8 clients that stall has been dropped, after 5 s" \
         "it came after $ms ms, while $still of their children still ran: there is a ninth child"
 }

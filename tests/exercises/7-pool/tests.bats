@@ -13,18 +13,18 @@ POOL=8 QUEUE=64
 request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 answered() { grep -aq '^HTTP/1.1 200' "$ANSWER"; }
-accepted() { (($(count_descriptors) >= descriptors + $1)); } # COUNT of clients more than before
-before_clients() { settle && descriptors=$(count_descriptors); }
+accepted() { look && ((DESCRIPTORS >= descriptors + $1)); } # COUNT of clients more than before
+before_clients() { settle && descriptors=$DESCRIPTORS; }
 expect_pool() {
     before_clients
-    (($(count_threads) > POOL)) || explain "$POOL threads, and that of main(), when no client is connected" "here are $(count_threads)"
+    ((THREADS > POOL)) || explain "$POOL threads, and that of main(), when no client is connected" "here are $THREADS"
 }
 
 # Clients that stall, until release; the server has accepted them.
 stall() { # CLIENTS
     hold -n "$1" send "GET / HT" || return 1
     eventually accepted "$1" || explain "$1 clients that stall, all of them accepted" \
-        "here are $(($(count_descriptors) - descriptors)): does the accepting thread wait for a mutex that a thread keeps while it serves?"
+        "here are $((DESCRIPTORS - descriptors)): does the accepting thread wait for a mutex that a thread keeps while it serves?"
 }
 # Plays a scene that begins with clients that stall in a holder of their own, the first of two.
 with_stalled() { # CLIENTS COMMAND
@@ -52,7 +52,7 @@ with_stalled() { # CLIENTS COMMAND
         eventually accepted 8 || explain "eight clients, all of them accepted" "does the accepting thread wait for a mutex that a thread keeps while it serves?" || return 1
         "$CLIENT" -t "$LIMIT" "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
         OTHER=$!
-        sleep 1.5
+        pause 1
         [[ ! -s $ANSWER ]] || explain "no answer while eight clients stall" "here is a ninth thread" || return 1
         release
         within 3 answered || explain "an answer to the ninth client, as soon as one of the eight has left" "its thread takes the next client out of the queue"
@@ -64,11 +64,11 @@ with_stalled() { # CLIENTS COMMAND
 @test "the threads are there before a client is, and stay as many whatever comes" {
     get / # the first client may bring a thread that stays: that of a sanitizer
     expect_pool || return 1
-    before=$(count_threads)
-    same() { (($(count_threads) == before)) || explain "$before threads, as before" "here are $(count_threads), $1"; }
+    before=$THREADS
+    same() { look && ((THREADS == before)) || explain "$before threads, as before" "here are $THREADS, $1"; }
     clients() {
         hold -n 30 send "GET / HT" || return 1
-        sleep 0.5
+        pause 0.5
         same "for 30 clients that stall: they wait in the queue"
     }
     in_time clients || return 1
@@ -106,10 +106,11 @@ with_stalled() { # CLIENTS COMMAND
         hold -n 100 || return 1
         # 8 that stall, 64 in the queue, and perhaps one that is accepted and waits for room in it
         eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" \
-            "accepted are $(($(count_descriptors) - descriptors)) in all" || return 1
-        sleep 0.5
-        (($(count_descriptors) <= descriptors + 8 + QUEUE + 1)) || explain "$QUEUE clients in the queue, and maybe one more that waits for room" \
-            "here are $(($(count_descriptors) - descriptors - 8)), while eight stall: who finds it full waits"
+            "accepted are $((DESCRIPTORS - descriptors)) in all" || return 1
+        pause 0.5
+        look
+        ((DESCRIPTORS <= descriptors + 8 + QUEUE + 1)) || explain "$QUEUE clients in the queue, and maybe one more that waits for room" \
+            "here are $((DESCRIPTORS - descriptors - 8)), while eight stall: who finds it full waits"
     }
     in_time with_stalled 8 crowd
 }
@@ -122,8 +123,8 @@ with_stalled() { # CLIENTS COMMAND
     crowd() {
         "$CLIENT" -t "$LIMIT" -n 150 "$PORT" send "$request" read >"$ANSWER" 2>/dev/null 3>&- &
         OTHER=$!
-        eventually accepted $((8 + QUEUE)) || explain "a full queue, while eight stall" "accepted are $(($(count_descriptors) - descriptors)) in all" || return 1
-        sleep 0.3
+        eventually accepted $((8 + QUEUE)) || explain "a full queue, while eight stall" "accepted are $((DESCRIPTORS - descriptors)) in all" || return 1
+        pause 0.3
         kill "$first"
         on_time
         within 10 all || explain "150 answers, when the eight that stalled have left" "here are $(count_answers), so clients were lost: does the accepting thread wait for room, and is the queue only used with the mutex locked?"
@@ -143,7 +144,7 @@ with_stalled() { # CLIENTS COMMAND
             explain "500 answers to curl" "curl says: $(said "$JOB/client")" || return 1
         for ((i = 1; i <= 50; i++)); do
             for ((j = 1; j <= 10; j++)); do
-                cmp -s "$HTML/$i-$NAME" "$JOB/many/$i-$j" || explain "the file /$i-$NAME" "here is: $(said "$JOB/many/$i-$j"); is one client taken by two threads?" || return 1
+                { read -r line <"$JOB/many/$i-$j" && [[ $line == "$i $NAME" ]]; } || explain "the file /$i-$NAME" "here is: $(said "$JOB/many/$i-$j"); is one client taken by two threads?" || return 1
             done
         done
     done
@@ -152,17 +153,16 @@ with_stalled() { # CLIENTS COMMAND
 # bats test_tags=weight:3
 @test "threads that wait, for clients or for room in the queue, take no CPU" {
     expect_pool || return 1
-    ticks() { # in a second, while COMMAND goes on
-        local before
-        before=$(cpu_ticks) && sleep 1 && echo $(($(cpu_ticks) - before))
+    expect_sleep() { # WHILE
+        local percent
+        percent=$(percent_running)
+        ((percent <= BUSY)) || explain "no CPU time while $1" "the server runs for $percent% of it: wait with pthread_cond_wait()"
     }
-    took=$(ticks)
-    ((took <= 5)) || explain "no CPU time while no client is connected" "${took}0 ms in a second: wait with pthread_cond_wait()" || return 1
+    expect_sleep "no client is connected" || return 1
     full() {
         hold -n 100 || return 1
-        eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" "accepted are $(($(count_descriptors) - descriptors)) in all" || return 1
-        took=$(ticks)
-        ((took <= 5)) || explain "no CPU time while eight clients stall and the queue is full" "${took}0 ms in a second: wait with pthread_cond_wait()"
+        eventually accepted $((8 + QUEUE)) || explain "$QUEUE clients in the queue, while eight stall" "accepted are $((DESCRIPTORS - descriptors)) in all" || return 1
+        expect_sleep "eight clients stall and the queue is full"
     }
     in_time full
 }
@@ -174,7 +174,7 @@ with_stalled() { # CLIENTS COMMAND
     AS+=(prlimit --nproc=1)
     try_server "$SITE" "$(free_port)"
     expect_end 1 "pthread_create() returns the number of the error" || return 1
-    [[ $(wc -l <"$JOB/complaint") == 1 && ! -s $JOB/said ]] || explain "one line on stderr, such as: pthread_create: Resource temporarily unavailable; and nothing on stdout, as the server does not listen" \
+    { complains "*" && [[ ! -s $JOB/said ]]; } || explain "one line on stderr, such as: pthread_create: Resource temporarily unavailable; and nothing on stdout, as the server does not listen" \
         "it says: $(said "$JOB/said" "$JOB/complaint")"
 }
 
@@ -184,7 +184,8 @@ with_stalled() { # CLIENTS COMMAND
     start=${EPOCHREALTIME/./}
     stall 8 || return 1
     expect_service "the eight clients are dropped after 5 s, and then there are threads again" || return 1
-    still=$(($(count_descriptors) - descriptors)) ms=$(((${EPOCHREALTIME/./} - start) / 1000))
+    look
+    still=$((DESCRIPTORS - descriptors)) ms=$(((${EPOCHREALTIME/./} - start) / 1000))
     ((ms >= 4500 && still < 8)) || explain "an answer when one of eight clients that stall has been dropped, after 5 s" \
         "it came after $ms ms, while $still of them were connected: there is a ninth thread"
 }
