@@ -174,7 +174,7 @@ leave_stage() { find tests/mistakes tests/exercises -mindepth 1 -maxdepth 1 -typ
     patch=tests/mistakes/stage6/zombies.patch
     # The first line that the mistake removes or changes gets a comment.
     line=$(sed -n '/^@@/,$s/^-\(.*[a-z].*\)/\1/p' "$patch" | head -n 1)
-    LINE=$line awk '$0 == ENVIRON["LINE"] && !done {$0 = $0 " /* changed */"; done = 1} {print}' stage6_fork/server.c >changed
+    LINE=$line awk '$0 == ENVIRON["LINE"] && !done {$0 = $0 " // changed"; done = 1} {print}' stage6_fork/server.c >changed
     mv changed stage6_fork/server.c
     run -1 tests/refresh
     echo "$output"
