@@ -78,7 +78,7 @@ load lib/helpers
 }
 
 @test "a request is logged in one line: process, method, target, status" {
-    target=/?$(random_name) # every stage answers this with 200
+    target="/?$(random_name)" # every stage answers this with 200
     get "$target"
     line="GET $target 200"
     eventually grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG" || explain "this line on stdout: [process id] $line" \

@@ -17,7 +17,7 @@ expect_child() {
 }
 
 # The children that remain, as ps shows them, for a hint.
-remaining() { find_children && (IFS=, && ps -o pid,stat -p "${FOUND[*]}") 2>/dev/null | sed '2,$s/^/          /' || true; }
+remaining() { { find_children && (IFS=, && ps -o pid,stat -p "${FOUND[*]}") 2>/dev/null | sed '2,$s/^/          /'; } || true; }
 
 # bats test_tags=until:6
 @test "the connection ends as soon as the child has sent its answer" {

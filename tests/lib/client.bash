@@ -50,7 +50,6 @@ get() { ask GET "$@"; } # TARGET [FIELD...]
 
 # What follows looks at $ANSWER without starting a process for it: there are thousands of answers.
 
-# shellcheck disable=SC2034
 read_status() { # sets STATUS
     STATUS=
     local line

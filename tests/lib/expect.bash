@@ -94,7 +94,7 @@ expect_file() { # FILE HINT
 
 # HEAD gets the head of what GET has got last, and no body.
 expect_same_for_head() { # TARGET [FIELD...]
-    local expected text=''
+    local expected
     read_page
     expected=$HEAD
     ask HEAD "$@"

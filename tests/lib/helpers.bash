@@ -1,7 +1,6 @@
 # What the tests share. From tests/suite: STAGE; WORK (the programs); JOB (a directory of our own); TOGETHER (how the names of
 # the files begin that all suites of this server share); PLACE (what the server sees: itself, and the site that it serves).
 
-# shellcheck disable=SC2034
 CLIENT=$WORK/client
 SITE=$PLACE/site
 HTML=$SITE/html
