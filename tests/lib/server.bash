@@ -11,7 +11,7 @@ IN_SESSION=(setsid)
 ((STAGE != 8)) || IN_SESSION=(setsid sh -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 10 "$@"' -)
 
 random_name() { # so that no server can know it
-    printf '%04x%04x%04x' "$RANDOM" "$RANDOM" "$RANDOM"
+    printf '%04x%04x%02x' "$RANDOM" "$RANDOM" $((RANDOM % 256))
 }
 
 random_bytes() { # COUNT

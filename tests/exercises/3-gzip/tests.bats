@@ -183,7 +183,10 @@ ask_for() { # copy|file VALUE|FIELDS...
     make_page
     get "/$PAGE.gz" "Accept-Encoding: gzip"
     expect_file "$HTML/$PAGE.gz" "asked for by its name, it is a file like others" || return 1
-    [[ -z $(field Content-Encoding) && $(field Content-Type) == application/octet-stream ]] || explain "Content-Type: application/octet-stream, and no Content-Encoding" \
+    read_field Content-Encoding
+    encoding=$FIELD
+    read_field Content-Type
+    [[ -z $encoding && $FIELD == application/octet-stream ]] || explain "Content-Type: application/octet-stream, and no Content-Encoding" \
         "whoever asks for page.css.gz wants the compressed file, not the page" || return 1
     mkdir "$HTML/$PAGE.directory"
     echo x | tee "$HTML/$PAGE.directory.gz" "$HTML/$PAGE.missing.gz" "$HTML/$PAGE.locked.gz" >"$HTML/$PAGE.locked"
