@@ -115,7 +115,7 @@ load lib/helpers
     kill_server
     wait_until "nobody listens on the port of a server that has ended" eval "! listens $PORT"
     because "the server cannot be started again: its old connections still linger (the notes: 2msl), and it does not set SO_REUSEADDR"
-    launch >"$JOB/scene" || explain "a server that starts" "it says: $(said "$ERRORS")" || return 1
+    launch >"$JOB/scene" || { discard "$JOB/explained" && explain "a server that starts" "it says: $(said "$ERRORS")"; } || return 1
     release
     expect_service "the new server serves"
 }

@@ -66,7 +66,7 @@ start_server() {
 }
 
 launch() {
-    discard "$JOB/killed" "$JOB/first"
+    discard "$JOB/killed" "$JOB/first" "$JOB/ended" # the shell beside an earlier server may note its end only now
     # A shell beside the server notes its exit status, and then waits: children outlive the server.
     # shellcheck disable=SC2016,SC2046
     (cd "$SITE" && exec "${IN_SESSION[@]}" "${AS[@]}" sh -c '"$@" 2>&8 8>&- 9>&- & wait $!; echo $? >&9; exec sleep infinity' - \

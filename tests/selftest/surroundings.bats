@@ -12,18 +12,18 @@ setup_file() {
     ROOM=$(mktemp -d "${TMPDIR:-/tmp}/surroundings.XXXXXX")
     chmod 755 "$ROOM"
     export ROOM
-    mkdir "$ROOM"/{locales,busybox,old,home,kit,rows}
+    mkdir "$ROOM"/{caller,busybox,old,kit,rows}
     cp -R Makefile html stage* tests "$ROOM/kit"
     cp -R --parents build/client build/mistakes/6-zombies "$ROOM/kit"
     chown -R 12345:12345 "$ROOM/kit"
-    for locale in zh_CN en_US de_DE; do localedef -i "$locale" -f UTF-8 "$ROOM/locales/$locale.UTF-8"; done
+    for locale in zh_CN en_US de_DE; do localedef -i "$locale" -f UTF-8 "$ROOM/caller/$locale.UTF-8"; done
     for program in $(busybox --list); do ln -s "$(type -P busybox)" "$ROOM/busybox/$program"; done
     printf '#!/bin/sh\necho Bats 1.2.1\n' >"$ROOM/old/bats"
     # shellcheck disable=SC2016
     printf '#!/bin/sh\necho "npm: the proxy $http_proxy does not answer" >&2\nexit 1\n' >"$ROOM/old/npm"
     chmod 755 "$ROOM"/old/*
-    echo 'proxy = 127.0.0.1:9' >"$ROOM/home/.curlrc"
-    printf 'echo junk >&2\ngrep() { return 1; }\nshopt -s nullglob\nset -o noclobber\n' >"$ROOM/home/junk"
+    echo 'proxy = 127.0.0.1:9' >"$ROOM/caller/.curlrc"
+    printf 'echo junk >&2\ngrep() { return 1; }\nshopt -s nullglob\nset -o noclobber\n' >"$ROOM/caller/junk"
 
     # The tests: of stage 2 all, of stage 6 those that are quick, but none that needs a browser. Then a mistake, for three tests.
     names=$({ tests/list 2 && tests/list 6 | awk -F '\t' -v full="${FULL:-}" 'full || $4 == "quick"'; } | cut -f 5 | sort -u)
@@ -33,24 +33,25 @@ setup_file() {
     LOSES="^(a child serves one client, and ends|500 requests later, nothing has leaked|two servers run side by side on two ports)\$"
     export EXPECTED
 
-    languages="export LOCPATH='$ROOM/locales'"
+    # In its place, what the caller has is /mnt/first.
+    languages="export LOCPATH=/mnt/first"
     pass root -- ""
-    pass user -u -- "$languages LANG=zh_CN.UTF-8 LC_ALL=zh_CN.UTF-8"
+    pass user -u -b "$ROOM/caller" -- "$languages LANG=zh_CN.UTF-8 LC_ALL=zh_CN.UTF-8"
     pass root-alone -n -- ""
     pass user-alone -n -u -- ""
     pass old-bubblewrap -o -- ""
     pass old-bubblewrap-user -o -u -- ""
-    pass english -- "$languages LANG=en_US.UTF-8; umask 077"
-    pass german -- "$languages LC_ALL=de_DE.UTF-8 LC_NUMERIC=de_DE.UTF-8"
-    pass junk -- "export http_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9 HOME='$ROOM/home' CDPATH=/tmp:/usr BASH_ENV='$ROOM/home/junk'
+    pass english -b "$ROOM/caller" -- "$languages LANG=en_US.UTF-8; umask 077"
+    pass german -b "$ROOM/caller" -- "$languages LC_ALL=de_DE.UTF-8 LC_NUMERIC=de_DE.UTF-8"
+    pass junk -b "$ROOM/caller" -- "export http_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9 HOME=/mnt/first CDPATH=/tmp:/usr BASH_ENV=/mnt/first/junk
         export POSIXLY_CORRECT=1 GREP_OPTIONS=-v GREP_COLORS=mt=1 TZ=Asia/Shanghai LD_PRELOAD=/nothing.so IFS=: SIZED=x SANDBOX=none
         curl() { return 1; }; cd() { return 1; }; export -f curl cd"
     pass signals -d S256 -- "trap '' PIPE CHLD INT TERM; exec 0<&-"
     pass noexec -x -- ""
-    pass blanks -6 -- "mkdir -m 1777 '$ROOM/a b'; export TMPDIR='$ROOM/a b'"
+    pass blanks -6 -- "mkdir '/tmp/a b'; export TMPDIR='/tmp/a b'"
     grade graded-root-alone -n -- ""
     grade graded-user-alone -n -u -- ""
-    grade graded-chinese -- "$languages LANG=zh_CN.UTF-8 LC_ALL=zh_CN.UTF-8"
+    grade graded-chinese -b "$ROOM/caller" -- "$languages LANG=zh_CN.UTF-8 LC_ALL=zh_CN.UTF-8"
 
     run_it busybox -u -b "$ROOM/busybox" -- "" "tests/run 6"
     run_it old-bats -u -w bats -b "$ROOM/old" -- "export http_proxy=http://127.0.0.1:9" "tests/run 6"
@@ -72,16 +73,18 @@ teardown_file() {
     rm -rf "$ROOM"
 }
 
-# A row: a command in a place, with what the caller's shell has done before.
+# A row: a command in a place, with what the caller's shell has done before. The kit is in a directory whose name is hard on
+# scripts.
 run_it() { # NAME OPTION-OF-PLACE... -- PREPARATION COMMAND
-    local row=$ROOM/rows/$1 options=()
+    local row=$ROOM/rows/$1 kit options=()
     shift
     while [[ $1 != -- ]]; do options+=("$1") && shift; done
     mkdir "$row"
     printf '%s\n' "$2" "$3" >"$row/command"
-    { # under a name that is hard on scripts
-        printf 'cp -a %q %q && cd %q || exit\n' "$ROOM/kit" "$row/课程 o'b:r" "$row/课程 o'b:r"
-        printf '%q ' tests/selftest/place "${options[@]}" bash "$row/command"
+    kit="$row/课程 o'b:r"
+    {
+        printf 'cp -a %q %q && cd %q && cp ../command build || exit\n' "$ROOM/kit" "$kit" "$kit"
+        printf '%q ' tests/selftest/place "${options[@]}" bash build/command
         printf '>%q 2>&1 3>&-\necho $? >%q\n' "$row/output" "$row/new"
         printf 'mv %q %q\n' "$row/new" "$row/status"
     } >"$row/row"
