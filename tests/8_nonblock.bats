@@ -172,14 +172,14 @@ expect_close() { # HINT
             explain "a server that answers, until the kernel takes no more" "it does not answer, or closes the connection" || return 1
         feed "$JOB/go" </dev/null || return 1
         on_time
-        wait "$OTHER" || explain "answers, and no reset" "$(said "$JOB/client")"
-    }
-    in_time fill || return 1
-    # Each answer is as long as its Content-Length says, and the next begins right after it.
-    whole=$(perl -0777 -ne 'while (/\GHTTP\/1\.1 301 .*?\r\nContent-Length: *(\d+)\r\n.*?\r\n\r\n/gcsi) { $n++, pos() += $1 } print $n + 0' "$ANSWER")
-    rm -f "$ANSWER" # too long to be shown
-    ((whole == 4000)) || explain "4,000 answers, each whole" "after $whole there is something else: send() may take less than it is given, \
+        wait "$OTHER" || explain "answers, and no reset" "$(said "$JOB/client")" || return 1
+        # Each answer is as long as its Content-Length says, and the next begins right after it.
+        whole=$(perl -0777 -ne 'while (/\GHTTP\/1\.1 301 .*?\r\nContent-Length: *(\d+)\r\n.*?\r\n\r\n/gcsi) { $n++, pos() += $1 } print $n + 0' "$ANSWER")
+        rm -f "$ANSWER" # too long to be shown
+        ((whole == 4000)) || explain "4,000 answers, each whole" "after $whole there is something else: send() may take less than it is given, \
 or nothing (EAGAIN): the rest of an answer goes first when there is room again"
+    }
+    in_time fill
 }
 
 # bats test_tags=weight:2
