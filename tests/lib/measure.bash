@@ -67,9 +67,6 @@ find_children() {
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
 }
-children() { find_children && printf '%s ' "${FOUND[@]}"; }
-count_children() { find_children && echo "${#FOUND[@]}"; }
-count_threads() { count_entries "/proc/$PID/task"; }
 count_descriptors() { count_entries "/proc/$PID/fd"; }
 # All three, without a process for it: sets CHILDREN, THREADS and DESCRIPTORS.
 look() {

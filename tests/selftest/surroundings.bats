@@ -60,16 +60,16 @@ setup_file() {
     run_it taken -n -p 8080 -- "mkdir build/lazy; echo 'int main(void) {return 0;}' >build/lazy/server.c" \
         "tests/grader/grade --format json 1 build/lazy"
     for signal in INT TERM; do
-        run_it "$signal-alone" -n -u -i "$signal" -- "" "tests/run 6"
-        run_it "$signal-root-alone" -n -i "$signal" -- "" "tests/run 6"
-        run_it "$signal" -i "$signal" -- "" "tests/run 6"
+        run_it "$signal-alone" -n -u -i "$signal" -- "" "exec tests/run 6"
+        run_it "$signal-root-alone" -n -i "$signal" -- "" "exec tests/run 6"
+        run_it "$signal" -i "$signal" -- "" "exec tests/run 6"
     done
     setsid xargs -P 4 -d '\n' -n 1 bash <"$ROOM/order" >"$ROOM/said" 2>&1 3>&- &
     echo $! >"$ROOM/all"
     disown
 }
 teardown_file() {
-    pkill -KILL -s "$(<"$ROOM/all")" || true # with the first process of each place, all in it end
+    [[ ! -s $ROOM/all ]] || pkill -KILL -s "$(<"$ROOM/all")" || true # with the first process of each place, all in it end
     rm -rf "$ROOM"
 }
 

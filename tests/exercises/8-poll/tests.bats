@@ -133,7 +133,6 @@ before_clients() { settle && before=$DESCRIPTORS; }
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=slow
 # bats test_tags=slow,weight:2
 @test "a deadline ends the waiting, though no event comes" {
     expect_drop "$(client send "GET / HT" closed || true)" "the timeout of poll() is the time until the next deadline"
