@@ -1,109 +1,120 @@
 /*
  * Stage 1, fixed: a TCP server that answers every request with "hello world".
  *
- * New:     the calls of a TCP server: socket, bind, listen, accept, recv, send, close; and the
- *          blank line that ends the head of a request.
- * Read:    main(), handle_client(), receive_head(), find_head_end(), send_all(). Leave the rest for
- *          later: now() and the time limits protect the server from slow clients; drain() sees to
- *          it that no client loses the end of its response; log_request() writes the log.
+ * New:     the system calls of a TCP server: socket, bind, listen, accept, recv, send, close; and
+ *          the blank line that ends the head of a request.
+ * Read:    main(), fail(), handle_client(), receive_head(), find_head_end(), send_all().
  * See it:  start ./stage1_fixed/server, and in a second terminal curl -i http://127.0.0.1:8080/
- *          curl prints HELLO: the two lines of the head, the blank line, and the body. The server
- *          prints a line for each request.
+ *          curl prints what stands in HELLO. The server prints a line for each request.
  * Not yet: every page is "hello world".
  */
 #define _POSIX_C_SOURCE 200809L /* the headers declare what POSIX adds to C, too */
-#include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
-/* Some words. A server is a program that waits for requests and answers them; a client, such as a
- * browser or curl, sends them. A process is a program that is running. The kernel is the core of
- * the operating system: only it can use the network and the files. A process asks it with system
- * calls, such as recv(). A system call that fails returns -1 and puts the number of the error into
- * errno; perror() prints its text. A descriptor (fd) is the small number that stands for an open
- * file or an open socket. A socket is one end of a connection, or the place where new connections
- * arrive (the listener). TCP is the set of rules by which a connection carries bytes both ways, in
- * order, and loses none. An address, such as 127.0.0.1, says which machine is meant, and a port is
- * a number that says which program on it. A request has a head, and maybe a body. The head is the
- * request line (the method GET, the target /a.html, the version HTTP/1.1), then header fields such
- * as Host: 127.0.0.1, each on a line of its own, then a blank line. A response looks the same, but
- * it begins with a status line, which says whether all went well. */
-
 enum {
-    PORT = 8080,     /* it stands in fail("bind 127.0.0.1:8080"), too */
+    PORT = 8080,     /* the message of bind() names it, too */
     MAX_HEAD = 8192, /* bytes in the head of a request */
-    MAX_LOG = 1024,  /* bytes of a request that are logged */
-    TIMEOUT = 5000,  /* milliseconds that the server waits for a client */
+    TIMEOUT = 5,     /* seconds that one recv() or send() waits for a client */
 };
 
-/* The response to every request: the status line, a header field, the blank line that ends the
- * head, and then the body. Each line of a head ends with the two bytes CR LF, "\r\n" in C. */
+/* The response to every request. Its head is the status line, which says that all is well, and one
+ * header field; each of these lines ends with the two bytes CR LF, "\r\n" in C. A blank line ends
+ * the head. Then comes the body: the page. */
 static const char HELLO[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello world";
 
-/* Returns the time in milliseconds, counted from some moment in the past. Unlike the clock of
- * time(), this one does not jump when somebody sets the date. */
-static long long now(void)
+/* A declaration: main() may call this function, which is defined at the end of the program. */
+static void handle_client(int client);
+
+/* Says which call has failed, and why. Returns the exit status of the program. A program asks the
+ * kernel, the core of the operating system, with system calls such as socket(). One that fails
+ * returns -1, and leaves the number of the error in errno; perror() prints its text on stderr. */
+static int fail(const char *call)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);             /* cannot fail: this clock always exists */
-    return t.tv_sec * 1000LL + t.tv_nsec / 1000000; /* seconds and nanoseconds */
+    perror(call);
+    return 1;
+}
+
+/* Starts the server, and then serves one client after another, for ever. */
+int main(void)
+{
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
+    /* A signal is a short message from the kernel to a process. SIGPIPE says: you have sent to a
+     * client that has left. It would end the server. If the server ignores it, send() fails, and
+     * that is all. (setvbuf() and signal() cannot fail with these arguments.) */
+    signal(SIGPIPE, SIG_IGN);
+    /* socket() makes a socket, one end of a connection, and returns its descriptor: the number by
+     * which this process knows it. This one will be the listener, where connections arrive. AF_INET
+     * and SOCK_STREAM mean TCP, with addresses such as 127.0.0.1 (IPv4). */
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0) return fail("socket");
+    /* When a server has ended, the kernel keeps its last connections for a minute (the state
+     * TIME_WAIT). SO_REUSEADDR lets a new server bind to the port all the same. (If setsockopt()
+     * fails, bind() may too.) */
+    int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* INADDR_LOOPBACK is 127.0.0.1: an address that can be reached from this machine alone. htons()
+     * and htonl() put the bytes of a number into the order that the network uses. In the braces, a
+     * dot stands before the name of a member; members that are not named become 0. */
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    /* bind() gives the socket this address and port. There are several kinds of address, each a
+     * struct of its own: bind() takes a pointer to the general one, struct sockaddr. */
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0)
+        return fail("bind 127.0.0.1:8080");
+    /* From now on clients can connect; the kernel keeps them in a queue until accept(). */
+    if (listen(listener, SOMAXCONN) < 0) return fail("listen");
+    printf("listening on http://127.0.0.1:%d/\n", PORT);
+
+    for (;;) {
+        /* accept() waits for a connection, and returns a new socket for this one client. (With
+         * NULL, it does not tell the client's address.) */
+        int client = accept(listener, NULL, NULL);
+        if (client < 0) {
+            perror("accept");
+            sleep(1); /* without free descriptors, accept() fails at once, again and again */
+            continue;
+        }
+        handle_client(client);
+    }
 }
 
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
  * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
- * person types it into nc. So the head ends at an LF that stands after LF CR, or after another LF:
- * between the two there is nothing, and that is the blank line. */
+ * person types it into nc. A blank line is a line end right after another one: so the head ends
+ * with LF CR LF, or with LF LF. */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
-        if (text[i] == '\n' && (text[i - 1] == '\n' || memcmp(text + i - 2, "\n\r", 2) == 0))
+        if (memcmp(text + i - 2, "\n\r\n", 3) == 0 || memcmp(text + i - 1, "\n\n", 2) == 0)
             return i + 1;
     return 0;
 }
 
-/* Logs a request in one line: the process id, the method, the target and the result. Some bytes
- * make a terminal do strange things, and a client can send any: those become '?'. The loop ends
- * because a line ends in the text, or the text has at least MAX_LOG bytes: the caller sees to that.
- * (words has no 0 at its end: "%.*s" prints as many characters as length says.) */
-static void log_request(FILE *stream, const char *text, const char *result)
-{
-    char words[MAX_LOG];
-    int length = 0, spaces = 0;
-    for (; length < MAX_LOG && text[length] != '\r' && text[length] != '\n'; length++) {
-        if (text[length] == ' ') spaces++;
-        if (spaces == 2) break; /* what follows is the version */
-        words[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
-    }
-    fprintf(stream, "[%ld] %.*s %s\n", (long)getpid(), length, words, result);
-}
-
-/* Receives until the text has the whole head of a request, and maybe more, and puts a 0 at its end,
- * so that it is a string. Returns the number of bytes in the text, or 0 if no whole head came in
- * time. A text of MAX_HEAD bytes that still has no blank line is a head that is too long.
- * recv() waits until something has come, and returns how many bytes that is: a part of the head, or
- * the head and more. It returns 0 if the client has closed the connection, and -1 if it failed. */
+/* Receives the head of a request, up to its blank line. recv() waits until something has come, and
+ * returns how many bytes that is: a part of the head, or all of it and more. It returns 0 if the
+ * client has closed the connection, and -1 if it has failed: the client has sent nothing for
+ * TIMEOUT seconds, or it is gone. With the error EINTR, a signal has interrupted it: that is no
+ * failure. (The type ssize_t is a size_t that can also be -1. The last argument, 0, sets no
+ * option.) Returns the length of the head, or 0 if no whole head has come, or none that fits into
+ * MAX_HEAD bytes. */
 static size_t receive_head(int client, char *text)
 {
-    long long deadline = now() + TIMEOUT; /* after it, no recv() begins */
     size_t length = 0;
     while (length < MAX_HEAD && find_head_end(text, length) == 0) {
         ssize_t count = recv(client, text + length, MAX_HEAD - length, 0);
-        if (count <= 0 || now() >= deadline) return 0;
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) return 0;
         length += (size_t)count;
-        text[length] = '\0';
-        size_t empty = strspn(text, "\r\n"); /* counts the CR and LF at the start: skip them */
-        length -= empty;
-        memmove(text, text + empty, length + 1);
     }
-    return length;
+    return find_head_end(text, length);
 }
 
 /* Sends all bytes. send() copies them into a buffer of the kernel; if that is full, it waits until
@@ -113,6 +124,7 @@ static bool send_all(int client, const char *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t count = send(client, bytes, length, 0);
+        if (count < 0 && errno == EINTR) continue;
         if (count < 0) return false;
         bytes += count;
         length -= (size_t)count;
@@ -120,85 +132,18 @@ static bool send_all(int client, const char *bytes, size_t length)
     return true;
 }
 
-/* Makes sure that the client gets the whole response. If close() finds input that nobody has
- * received, the kernel breaks off the connection (it sends a reset), and the client can lose what
- * it has not read yet. So this function says with shutdown() that no more will come, and then
- * receives and throws away, until the client closes the connection or its time is up. That is not
- * needed if the client has sent a GET or a HEAD, which have no body, and nothing more: poll() with
- * a time of 0 says without waiting whether there is more. The text is not needed any longer, so
- * what is received can go there. */
-static void drain(int client, char *text, size_t length)
-{
-    struct pollfd input = {.fd = client, .events = POLLIN};
-    bool body = strncmp(text, "GET ", 4) != 0 && strncmp(text, "HEAD ", 5) != 0;
-    if (!body && length == find_head_end(text, length) && poll(&input, 1, 0) == 0) return;
-    long long deadline = now() + TIMEOUT;
-    shutdown(client, SHUT_WR); /* if it fails, the client is gone, and recv() fails too */
-    while (now() < deadline && recv(client, text, MAX_HEAD, 0) > 0)
-        continue;
-}
-
 /* Serves one client, from its request to the end of the connection. */
 static void handle_client(int client)
 {
-    char text[MAX_HEAD + 1];
-    /* One recv() waits at most TIMEOUT, and then fails. One send() waits at most 3 seconds: then it
-     * returns how many bytes it has copied, or fails if there was no room for any. */
-    struct timeval limit = {.tv_sec = TIMEOUT / 1000}, send_limit = {.tv_sec = 3};
-    bool limited = setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
-                   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof send_limit) == 0;
-    size_t length = limited ? receive_head(client, text) : 0;
-    if (length > 0) {
-        log_request(stdout, text, "200");
-        if (send_all(client, HELLO, strlen(HELLO))) drain(client, text, length);
-    }
-    close(client); /* even if it reports an error, the descriptor can be used again */
-}
-
-/* Says which call failed, and why. Returns the exit status of the program. */
-static int fail(const char *call)
-{
-    perror(call);
-    return 1;
-}
-
-int main(void)
-{
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* print each line at once, also into a file or a pipe */
-    /* A signal is a short message from the kernel to a process. SIGPIPE says: you have sent to a
-     * client that has left. It would end the server. If the server ignores it, send() fails, and
-     * that is all. (setvbuf() and signal() cannot fail with these arguments.) */
-    signal(SIGPIPE, SIG_IGN);
-    /* socket() makes a socket and returns its descriptor. AF_INET and SOCK_STREAM: TCP, with
-     * addresses such as 127.0.0.1 (IPv4). */
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (listener < 0) return fail("socket");
-    /* When a server has ended, the kernel keeps its last connections for a minute (the state
-     * TIME_WAIT). SO_REUSEADDR lets a new server bind to the port all the same. (If setsockopt()
-     * fails, bind() may too.) */
-    int on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    /* 127.0.0.1 can be reached from this machine alone. htons() puts the two bytes of the port into
-     * the order that the network uses. {.sin_family = AF_INET} gives the member sin_family its
-     * value; members that are not named become 0. */
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    address.sin_addr.s_addr = inet_addr("127.0.0.1");
-    /* bind() says at which address and port the socket listens. There are several kinds of address,
-     * each a struct of its own: bind() takes a pointer to the general one, struct sockaddr. */
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0)
-        return fail("bind 127.0.0.1:8080");
-    /* From now on clients can connect; the kernel keeps them in a queue until accept(). */
-    if (listen(listener, SOMAXCONN) < 0) return fail("listen");
-    printf("listening on http://127.0.0.1:%d/\n", PORT);
-
-    for (;;) {
-        /* accept() waits for a connection, and returns a new socket for this one client. */
-        int client = accept(listener, NULL, NULL);
-        if (client < 0) {
-            perror("accept");
-            poll(NULL, 0, 100); /* waits 0.1 s: without descriptors, accept() fails at once */
-            continue;
-        }
-        handle_client(client);
-    }
+    char text[MAX_HEAD];
+    /* SO_RCVTIMEO and SO_SNDTIMEO: one recv() or send() waits at most TIMEOUT seconds for the
+     * client, and then fails. Otherwise a client that is silent would keep the server for ever. (If
+     * these calls fail, the client is gone, and so recv() fails, too.) */
+    struct timeval limit = {.tv_sec = TIMEOUT};
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    size_t length = receive_head(client, text);
+    if (length > 0) printf("[%ld] %zu bytes 200\n", (long)getpid(), length); /* the process's id */
+    if (length > 0) send_all(client, HELLO, strlen(HELLO)); /* if it fails, the client is gone */
+    close(client); /* ends the connection; even if it reports an error, the descriptor is free */
 }

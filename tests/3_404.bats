@@ -29,18 +29,22 @@ expect_page() {
         [[ $FIELD =~ ^($type)$ ]] || echo "          .$suffix is ${type//|/ or }, not: $FIELD" >>"$JOB/wrong"
     done <<'TYPES'
 html text/html;charset=utf-8
+htm text/html;charset=utf-8
 css text/css;charset=utf-8
 js text/javascript;charset=utf-8|application/javascript;charset=utf-8
+mjs text/javascript;charset=utf-8|application/javascript;charset=utf-8
 txt text/plain;charset=utf-8
 json application/json|application/json;charset=utf-8
 svg image/svg\+xml|image/svg\+xml;charset=utf-8
 png image/png
 jpg image/jpeg
+jpeg image/jpeg
 gif image/gif
 webp image/webp
 ico image/x-icon|image/vnd.microsoft.icon
 wasm application/wasm
 pdf application/pdf
+mp4 video/mp4
 unknown application/octet-stream
 html.bak application/octet-stream
 TYPES
@@ -70,8 +74,8 @@ TYPES
     done
     get "/$NAME?page=2"
     read_field Location
-    [[ $FIELD =~ ^(http://[^/]+)?"/$NAME/"(\?page=2)?$ ]] ||
-        explain "Location: /$NAME/" "the query is no part of the path; here: $FIELD" || return 1
+    [[ $FIELD =~ ^(http://[^/]+)?"/$NAME/?page=2"$ ]] ||
+        explain "Location: /$NAME/?page=2" "the slash stands at the end of the path, before the query, which is kept; here: $FIELD" || return 1
     mkdir -p "$HTML/$NAME/empty/index.html"
     get "/$NAME/empty/"
     expect_status "404|403" "index.html is a directory here: that is no page, and to send the client to itself helps nobody" || return 1
@@ -85,7 +89,7 @@ TYPES
         "GET / x HTTP/1.1" "GET /%%zz HTTP/1.1" "GET /%%4 HTTP/1.1" \
         "GET /a%% HTTP/1.1" "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1.x" "GET / HTTP1.1" \
         "GET / HTTP/ 1.1" "GET / FTP/1.1" "GET / HTTP/1.11" "G@T / HTTP/1.1" "GET /a\001b HTTP/1.1" \
-        "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx"; do
+        "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx" "GET http:/// HTTP/1.1" "GET http://?x HTTP/1.1"; do
         send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
         try "$line" expect_status 400 "" || break
         [[ $STATUS != 400 ]] || expect_page || return 1
@@ -142,7 +146,8 @@ TYPES
 }
 
 @test "a client that sends a head of 1 MB receives 431" {
-    client send $'GET / HTTP/1.1\r\nHost: test\r\nX: ' repeat 65536 0123456789abcdef read >"$ANSWER" ||
+    printf -v kilobytes '%065536d' 0
+    client send $'GET / HTTP/1.1\r\nHost: test\r\nX: ' repeat 16 "$kilobytes" read >"$ANSWER" ||
         explain "431, and then the end" "close() with unread input resets the connection: read on until the client closes" || return 1
     read_status
     expect_status 431 "answer as soon as 8 KiB have come without a blank line" || return 1
@@ -151,7 +156,8 @@ TYPES
 }
 
 @test "a client that POSTs 1 MB receives 405" {
-    client send $'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n' repeat 65536 0123456789abcdef \
+    printf -v kilobytes '%065536d' 0
+    client send $'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1048576\r\n\r\n' repeat 16 "$kilobytes" \
         read >"$ANSWER" || explain "405, and then the end" "close() with unread input resets the connection" || return 1
     read_status
     expect_status 405 "the body need not be read to refuse it"
@@ -271,4 +277,43 @@ http_date() { # SECONDS AGO
             [[ $line == *$'\r' ]] || explain "lines that end in CR LF" "" || return 1
         done
     done
+}
+
+@test "an empty line before the request is skipped" {
+    send '\r\nGET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+    expect_status 200 "RFC 9112, section 2.2: at least one empty line before the request line is ignored"
+}
+
+@test "empty lines that come in pieces before the request are skipped" {
+    close=$'Host: test\r\nConnection: close\r\n\r\n'
+    client send $'\r\n\r\n\r\n' silence 200 send $'\r\n' silence 200 send $'GET / HTTP/1.1\r\n'"$close" read >"$ANSWER" ||
+        explain "no answer before the request, and one after it" "$(said "$JOB/client")" || return 1
+    read_status
+    expect_status 200 "after each recv(): is the text ended by a 0, and does its length count what was removed?"
+}
+
+@test "a request line that is too long gets 414" {
+    send 'GET /%09000d HTTP/1.1\r\nHost: test\r\n\r\n' 0
+    expect_status 414 "there is no end of a line in the first 8192 bytes: 414 URI Too Long (RFC 9110, section 15.5.15)" || return 1
+    expect_page
+}
+
+@test "an absolute target is the same as its path" {
+    for target in "http://test/$NAME/" "HTTP://test:8080/$NAME/?x=http://y/" "http://[::1]/$NAME/"; do
+        get "$target"
+        try "$target" expect_file "$HTML/$NAME/index.html" "" || break
+    done
+    get "http://test?x"
+    try "http://test?x" expect_file "$HTML/index.html" "" || true
+    expect_no_wrong "the file of the path" "RFC 9112, section 3.2.2: a server takes http://host/path, too, as a proxy is asked"
+}
+
+@test "a name that is too long, or leads round in a circle, gets 404" {
+    get "/$(printf '%0300d' 0)"
+    expect_status 404 "open() fails with ENAMETOOLONG: there can be no such file" || return 1
+    ln -sf "circle-$NAME" "$HTML/circle-$NAME"
+    get "/circle-$NAME"
+    expect_status 404 "open() fails with ELOOP: a symbolic link leads to itself" || return 1
+    get "/index.html/x"
+    expect_status 404 "open() fails with ENOTDIR: index.html is no directory"
 }

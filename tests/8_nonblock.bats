@@ -1,246 +1,9 @@
 #!/usr/bin/env bats
-# One process, one thread, no call that waits; the connection stays open.
+# One process, one thread, no call that waits for a client.
 bats_require_minimum_version 1.5.0
 load lib/helpers
 
-# Sets REQUEST to one, as it stands on a connection that stays open.
-make_request() { # METHOD TARGET [FIELD...]
-    printf -v REQUEST '%s %s HTTP/1.1\r\nHost: test\r\n' "$1" "$2"
-    local field
-    for field in "${@:3}"; do REQUEST+=$field$'\r\n'; done
-    REQUEST+=$'\r\n'
-}
-get=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
-last=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
-
-# Plays actions; what comes is in $ANSWER.
-play() { # ACTION...
-    client "$@" >"$ANSWER" || explain "answers, and no reset" "$(said "$JOB/client")$([[ -s $ANSWER ]] ||
-        echo "; nothing came: does recv() fail with EAGAIN? That means: nothing yet, try again later")"
-}
-
-one_answer() { read_statuses && ((${#ANSWERS[@]} == 1)); }
-
-# The connection stays open after this: a second request on it is answered.
-stays_open() { # REQUEST [answer-head]
-    play send "$1" "${2:-answer}" send "$last" read || return 1
-    read_statuses
-    ((${#ANSWERS[@]} == 2)) || explain "two answers: the connection stays open" "after a request, recv() may fail with EAGAIN: that means \
-nothing yet, not the end; the request: $1"
-}
-closes() { # REQUEST
-    play send "$1" send "$get" read || return 1
-    one_answer || explain "one answer, then the end" "after: $1" || return 1
-    expect_close "tell the client that the connection ends"
-}
-expect_close() { # HINT
-    read_field Connection
-    [[ $FIELD == close ]] || explain "Connection: close" "$1"
-}
-
-# bats test_tags=weight:2
-@test "HTTP/1.1 stays open" {
-    for fields in "X: y" "Connection: keep-alive" "Connection: TE"; do
-        make_request GET / "$fields"
-        stays_open "$REQUEST" || return 1
-    done
-}
-
-@test "HTTP/1.0 closes, unless it asks to stay" {
-    closes $'GET / HTTP/1.0\r\n\r\n' || return 1
-    for value in keep-alivx keep-aliveX keep keep-alive-x; do
-        try "Connection: $value" closes "GET / HTTP/1.0"$'\r\n'"Connection: $value"$'\r\n\r\n' || break
-    done
-    expect_no_wrong "the connection closed after the answer" "only the token keep-alive keeps an HTTP/1.0 connection open" || return 1
-    stays_open $'GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n' || return 1
-    read_field Connection
-    [[ ${FIELD%%$'\n'*} == keep-alive ]] || explain "Connection: keep-alive" "an HTTP/1.0 client must be told"
-}
-
-# bats test_tags=weight:2
-@test "Connection: close is a token in a list, in any case" {
-    for fields in "Connection: "{close,Close,CLOSE,"keep-alive, close","close, TE","TE ,close","x,,close"} \
-        $'Connection: TE,\tclose' $'Connection: keep-alive\r\nConnection: close' "connection: close"; do
-        make_request GET / "$fields"
-        try "$fields" closes "$REQUEST" || break
-    done
-    expect_no_wrong "one answer that says Connection: close, then the end" "RFC 9110, section 7.6.1: a list of tokens, in any case" || return 1
-    for fields in "X: close" "Connection: "{closed,xclose,close-x,x,clo,cloze,clos}; do
-        make_request GET / "$fields"
-        try "$fields" stays_open "$REQUEST" || break
-    done
-    expect_no_wrong "a connection that stays open" "close is a whole token, and only in the field Connection"
-}
-
-# bats test_tags=weight:2
-@test "after 301, 404 and 405 the connection stays open" {
-    for line in "GET /$NAME" "GET /nothing" "POST /"; do
-        # shellcheck disable=SC2086
-        make_request $line
-        try "$line" stays_open "$REQUEST" || break
-    done
-    make_request HEAD /
-    try "HEAD /" stays_open "$REQUEST" answer-head || true
-    make_request POST / "Content-Length: 0"
-    try "POST / with Content-Length: 0" stays_open "$REQUEST" || true
-    expect_no_wrong "a connection that stays open" "these requests are well-formed: the next one begins where they end"
-}
-
-# bats test_tags=weight:2
-@test "header fields that are ill-formed get 400" {
-    for fields in '' 'Host: a\r\nHost: b' 'Host: a\r\nX : y' 'Host: a\r\n folded' 'Host: a\r\nX: y\r\n folded' 'Host: a\r\nno colon' \
-        'Host: a\r\nX: \001' 'Host: a\r\nX: a\000b' 'Host: a\r\nX: \177' 'Host: a\r\n: y' 'Host : a' 'Host: a\r\nX: a\rb' \
-        'Host: a\r\nX\001: y' 'Host: a\r\nX y: z'; do
-        send "GET / HTTP/1.1\r\n${fields:+$fields\r\n}\r\n"
-        try "${fields:-no Host}" expect_status 400 "" || break
-    done
-    expect_no_wrong "an answer with status 400" "RFC 9112, sections 3.2 and 5: one Host; a name, a colon at once, a value without control characters" || return 1
-    for fields in 'Host: a\r\nX:' 'Host: a\r\nX:y' 'Host:' 'Host: a\r\nX: \t tab\tand space ' 'Host: a\r\nX: \303\244' 'hOsT: a'; do
-        send "GET / HTTP/1.1\r\n$fields\r\nConnection: close\r\n\r\n"
-        try "$fields" expect_status 200 "" || break
-    done
-    expect_no_wrong "an answer with status 200" "these fields are good" || return 1
-    send 'GET / HTTP/1.0\r\n\r\n'
-    expect_status 200 "HTTP/1.0 needs no Host"
-}
-
-# bats test_tags=weight:2
-@test "after 400 and 431 the connection closes" {
-    printf -v long '%09000d' 0
-    for bad in $'GET\r\n\r\n' $'GET /%zz HTTP/1.1\r\nHost: test\r\n\r\n' $'GET / HTTP/1.1\r\n\r\n' $'GET / HTTP/1.1\r\nX: '"$long"; do
-        try "${bad:0:40}" closes "$bad" || break
-    done
-    expect_no_wrong "one answer that says Connection: close, then the end" "nobody knows where the next request begins"
-}
-
-# bats test_tags=weight:2
-@test "every answer has a Content-Length, and it is right" {
-    : >"$HTML/empty-$NAME"
-    expect_length() { # BYTES HINT
-        read_field Content-Length
-        [[ $FIELD == "$1" ]] || explain "Content-Length: $1" "${2:+$2; }here: $FIELD"
-    }
-    for target in / "/empty-$NAME" /nothing "/$NAME" "/$NAME.bin"; do
-        get "$target"
-        expect_length "$(body | wc -c)" || return 1
-    done
-    length=$FIELD
-    ask HEAD "/$NAME.bin"
-    expect_length "$length" "HEAD says what GET would" || return 1
-    ask POST /
-    expect_length "$(body | wc -c)" "an error response has one too"
-}
-
-# bats test_tags=weight:2
-@test "pipelined requests are answered in their order" {
-    for ((i = 1; i <= 60; i++)); do
-        files+=("$HTML/$i-$NAME")
-        echo "$i $RANDOM" >"$HTML/$i-$NAME"
-        ((i % 7 != 0)) || printf '\r\n' # an empty line before a request is skipped
-        make_request GET "/$i-$NAME"
-        printf '%s' "$REQUEST"
-    done >"$JOB/requests"
-    printf '%s' "$last" >>"$JOB/requests"
-    cat "${files[@]}" "$HTML/index.html" >"$JOB/expected"
-    for size in 100000 1 10 101; do
-        play -t 60 pieces "$size" "$JOB/requests" read
-        # The bodies alone: one line each, between the heads.
-        grep -avE $'\r$' "$ANSWER" | cmp -s - "$JOB/expected" || explain "61 answers, each its file" \
-            "what came after the first request is the next one: keep it; pieces of $size bytes" || return 1
-    done
-}
-
-@test "a reader that pauses gets all answers to its pipelined requests" {
-    # Long answers, many times what the kernel takes: the address of a directory comes back in each redirect.
-    directory=$(printf "/$NAME%0230d" {1..15})
-    mkdir -p "$HTML$directory"
-    make_request GET "$directory"
-    for ((i = 0; i < 4000; i++)); do printf '%s' "$REQUEST"; done >"$JOB/requests"
-    printf '%s' "$last" >>"$JOB/requests"
-    mkfifo "$JOB/go" # the client waits here before it reads
-    fill() {
-        "$CLIENT" -t 90 -b 4096 "$PORT" beside "$JOB/requests" file "$JOB/go" slowly 8000 1 >"$ANSWER" 2>"$JOB/client" 3>&- &
-        OTHER=$!
-        # The server has had the CPU meanwhile, or sleeps, and could send no more. (It does not wait for more than 5 s.)
-        most=0
-        full() {
-            count_unsent && before=$UNSENT most=$((UNSENT > most ? UNSENT : most)) ticks=$(cpu_ticks) && pause 0.3 && count_unsent && read_stat "$PID" &&
-                ((UNSENT > 0 && UNSENT == before)) && { [[ ${STAT[0]} == S ]] || (($(cpu_ticks) > ticks)); }
-        }
-        full_or_gone() { full || ((UNSENT == 0 && most > 0)); }
-        within 40 full_or_gone && ((UNSENT > 0)) ||
-            explain "a server that answers, until the kernel takes no more" "it does not answer, or closes the connection" || return 1
-        feed "$JOB/go" </dev/null || return 1
-        on_time
-        wait "$OTHER" || explain "answers, and no reset" "$(said "$JOB/client")" || return 1
-        # Each answer is as long as its Content-Length says, and the next begins right after it.
-        whole=$(perl -0777 -ne 'while (/\GHTTP\/1\.1 301 .*?\r\nContent-Length: *(\d+)\r\n.*?\r\n\r\n/gcsi) { $n++, pos() += $1 } print $n + 0' "$ANSWER")
-        rm -f "$ANSWER" # too long to be shown
-        ((whole == 4000)) || explain "4,000 answers, each whole" "after $whole there is something else: send() may take less than it is given, \
-or nothing (EAGAIN): the rest of an answer goes first when there is room again"
-    }
-    in_time fill
-}
-
-# bats test_tags=weight:2
-@test "a body is never taken for a request" {
-    make_request GET "/$NAME/deep/er/$NAME.html"
-    secret=$REQUEST
-    for field in "Content-Length: ${#secret}" "Transfer-Encoding: chunked" "Transfer-Encoding: identity" "Content-Length: 00010"; do
-        for method in POST GET; do
-            make_request "$method" / "$field"
-            play send "$REQUEST$secret" read || return 1
-            try "$method with $field" one_answer || break
-        done
-    done
-    expect_no_wrong "one answer, then the end" "the second request is the body of the first: who reads no body must close"
-}
-
-# bats test_tags=weight:2
-@test "an ill-formed Host gets 400, and a missing one is named" {
-    for host in 'a b' a/b http://test/ user@test test:80x a:b:80 'te"st' 'a\\b' '<test>' 'a?b' 'test:80 80' 'a#b' 'a[b' 'a^b' 'a|b' '[::1' '[::1]x' 'test:8a'; do
-        send 'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' "$host"
-        try "Host: $host" expect_status 400 "" || break
-        [[ $STATUS != 400 ]] || expect_close "after a 400 the connection closes" || return 1
-    done
-    expect_no_wrong "an answer with status 400" "RFC 9112, section 3.2: Host is a name or an address, and maybe a port" || return 1
-    for host in test test:8888 test:9 127.0.0.1 '[::1]:80' '[fe80::aB]' a-b.example '%41' "test "; do
-        send 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$host"
-        try "Host: $host" expect_status 200 "" || break
-    done
-    expect_no_wrong "an answer with status 200" "these hosts are good" || return 1
-    send 'GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n'
-    expect_status 400 "two Host fields" || return 1
-    send 'GET / HTTP/1.1\r\n\r\n'
-    expect_status 400 "HTTP/1.1 needs a Host field" || return 1
-    read_page
-    [[ ${BODY,,} == *host* ]] || explain "a page that names Host" "who types GET / HTTP/1.1 into nc does not know what is missing"
-}
-
-# bats test_tags=weight:2
-@test "a body whose length is unclear gets 400, and the connection closes" {
-    length="Content-Length: 5" coding="Transfer-Encoding: chunked"
-    for fields in "Content-Length: x" "Content-Length: -5" "Content-Length: +5" "Content-Length: 5 5" "Content-Length: 0x5" "Content-Length:" \
-        "Content-Length: 5x" "$length"$'\r\n'"Content-Length: 6" "Content-Length: 0"$'\r\n'"$length" "$length"$'\r\n'"$coding" "$coding"$'\r\n'"$length" \
-        "Transfer-Encoding: gzip" "Transfer-Encoding: chunked, gzip" "Transfer-Encoding: xchunked" "Transfer-Encoding: chunkedx" "Transfer-Encoding:" "content-length: x" "transfer-encoding: gzip"; do
-        for method in GET POST; do
-            make_request "$method" / "$fields"
-            play send "${REQUEST}hello" send "$get" read || return 1
-            read_status
-            if [[ $fields == [Tt]ransfer* ]]; then expected="400|501"; else expected=400; fi
-            one() { one_answer && expect_status "$expected" ""; }
-            try "$method with $fields" one || break 2
-        done
-    done
-    expect_no_wrong "one answer, with status 400, then the end" "RFC 9112, section 6.3: nobody knows where this body ends" || return 1
-    for fields in "$length" "Content-Length: 5 " $'Content-Length:\t5\t' "content-length: 5" "$coding" "transfer-encoding: gzip, CHUNKED"; do
-        make_request POST / "$fields"
-        closes "$REQUEST" || return 1
-        read_status
-        try "$fields" expect_status 405 "" || break
-    done
-    expect_no_wrong "an answer with status 405" "these fields are good"
-}
+request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 # bats test_tags=weight:2
 @test "one process and one thread serve all clients" {
@@ -267,8 +30,8 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         wait_until "the server accepts both clients" connected 2
         release
         wait_until "the server closes the socket of the first, who has left" connected 1
-        client send "$last" read >/dev/null
-        printf '%s' "$last" | feed "$JOB/late" || return 1
+        client send "$request" read >/dev/null
+        printf '%s' "$request" | feed "$JOB/late" || return 1
         on_time
         wait "$OTHER" || true
         read_status
@@ -277,33 +40,11 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     in_time come_and_go
 }
 
-# bats test_tags=slow,weight:2
-@test "a connection that is used stays open for longer than 5 seconds" {
-    actions=()
-    for _ in 1 2 3 4 5 6 7; do actions+=(send "$get" answer wait 1000); done
-    play -t 60 "${actions[@]}" send "$last" read
-    read_statuses
-    [[ ${ANSWERS[*]} == "200 200 200 200 200 200 200 200" ]] || explain "8 answers with 200" "here are answers with: ${ANSWERS[*]}"
-}
-
-# bats test_tags=slow
-@test "a connection that is idle after an answer is closed after 5 seconds" {
-    play send "$get" answer closed
-    expect_drop "$(tail -n 1 "$ANSWER")" "the next head must be whole 5 s after the answer"
-}
-
-# bats test_tags=slow
-@test "a second request that comes byte by byte is dropped after 5 seconds" {
-    play send "$get" answer drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed
-    expect_drop "$(tail -n 1 "$ANSWER")" "the next head must be whole 5 s after the answer"
-}
-
 # bats test_tags=weight:2
 @test "a huge download holds up nobody" {
     truncate -s 4G "$HTML/vast-$NAME"
-    make_request GET "/vast-$NAME"
     for _ in 1 2 3; do
-        "$CLIENT" -t 60 "$PORT" send "$REQUEST" slowly 1000000 10 >/dev/null 3>&- &
+        "$CLIENT" -t 60 "$PORT" send "GET /vast-$NAME HTTP/1.0"$'\r\n\r\n' slowly 1000000 10 >/dev/null 3>&- &
     done
     start=${EPOCHREALTIME/./}
     for _ in 1 2 3 4 5 6 7 8 9 10; do expect_service "a client's turn ends when its socket takes no more (EAGAIN), or after 2 MiB" || return 1; done
@@ -313,26 +54,10 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     ((ms < 20000)) || explain "10 small answers, beside 3 downloads of 4 GiB" "they took $ms ms: a turn has 2 MiB at most"
 }
 
-# bats test_tags=weight:2
-@test "no answer waits for the client's delayed acknowledgement" {
-    # Nagle's algorithm and delayed ACK together cost 40 ms each time. One try that is faster tells that they
-    # do not. On a machine where none is, the fastest of all is compared with the fastest on 20 fresh connections,
-    # where nothing has to be acknowledged: twice that is allowed for, because it is busy at other times, too.
-    twenty=()
-    for _ in {1..20}; do twenty+=(send "$get" answer); done
-    fresh=99999999 one=99999999
-    for _ in {1..10}; do
-        start=${EPOCHREALTIME/./}
-        play -r 20 send "$get" answer
-        middle=${EPOCHREALTIME/./}
-        play "${twenty[@]}"
-        stop=${EPOCHREALTIME/./}
-        ((middle - start >= fresh)) || fresh=$((middle - start))
-        ((stop - middle >= one)) || one=$((stop - middle))
-        ((one >= 600000)) || return 0
-    done
-    ((one - 2 * fresh < 600000)) || explain "20 answers on one connection about as fast as on 20" \
-        "at best $fresh us on 20, $one us on one: TCP_NODELAY, and a head and its file together"
+# bats test_tags=slow
+@test "a client that sends its head byte by byte is dropped after 5 seconds" {
+    expect_drop "$(client drip 400 "$(printf 'GET / HTTP/1.1%0999d' 0)" closed || true)" \
+        "the head must be whole 5 s after the connection opened, not each byte 5 s after the last"
 }
 
 # bats test_tags=kit

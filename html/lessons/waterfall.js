@@ -3,7 +3,7 @@
 "use strict";
 
 const REQUESTS = 12;
-const HOLD = 12000; // milliseconds that a connection is held at most: by then every server has given it up
+const HOLD = 25000; // milliseconds that a connection is held at most: by then every server has given it up
 const WORDS = {
     en: {
         load: "Load 12 files", hold: "Hold a connection, and load 12 files", release: "Let the connection go",

@@ -30,6 +30,7 @@ static const char USAGE[] =
     "  beside FILE                     send them, while the other actions go on\n"
     "  pieces SIZE FILE                send a file in pieces, a millisecond apart\n"
     "  drip MS TEXT                    send a byte every MS ms, until the server closes\n"
+    "  late MS TEXT                    send it MS ms after the start; print how that went\n"
     "  read                            print what comes until the server closes\n"
     "  slowly BYTES MS                 the same, but BYTES every MS ms, on the whole\n"
     "  answer, answer-head             print one answer; to HEAD, it has no body\n"
@@ -188,6 +189,22 @@ static void drip(int server, long ms, const char *text)
         if (poll(&readable, 1, (int)ms) > 0) return;
 }
 
+/* Sends text so many ms after the start, to each connection 10 ms after the one before, unless the
+ * server has closed it by then; prints which it was, and whether something came back. */
+static void ask_late(int server, long ms, const char *text, double start)
+{
+    static int asked;
+    char byte;
+    double wait = start + ((double)ms + 10 * asked++) / 1000 - seconds();
+    if (wait > 0) pause_ms((long)(wait * 1000));
+    if (recv(server, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0)
+        puts("late: closed");
+    else if (send_bytes(server, text, strlen(text)) && recv(server, &byte, 1, MSG_PEEK) > 0)
+        puts("late: answered");
+    else
+        puts("late: lost");
+}
+
 /* Waits until no more comes: the end of the connection, by whatever means. */
 static void await_close(int server, double start)
 {
@@ -223,6 +240,7 @@ static int play(int *server, char **word, double start)
         return 2;
     }
     if (strcmp(action, "pieces") == 0) return send_file(*server, second, (size_t)atol(first), 1), 3;
+    if (strcmp(action, "late") == 0) return ask_late(*server, atol(first), second, start), 3;
     if (strcmp(action, "drip") == 0) return drip(*server, atol(first), second), 3;
     if (strcmp(action, "slowly") == 0)
         return read_all(*server, (size_t)atol(first), atol(second)), 3;

@@ -36,8 +36,15 @@ count_unsent() {
     printf -v hex %04X "$PORT"
     UNSENT=0
     while read -ra words; do
-        [[ ${words[1]} != *":$hex" || ${words[3]} != 01 ]] || UNSENT=$((UNSENT + 16#${words[4]%%:*}))
-    done </proc/net/tcp
+        UNSENT=$((UNSENT + 16#${words[4]%%:*}))
+    done < <(grep -E "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:[0-9A-F]+ 01 " /proc/net/tcp)
+}
+
+# Whether one of the server's processes, whichever, has accepted a client: until then, its socket has no inode.
+has_client() {
+    local hex
+    printf -v hex %04X "$PORT"
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$2 ~ port && ($4 == "01" || $4 == "08") && $10 > 0 {found = 1} END {exit !found}'
 }
 
 free_port() {

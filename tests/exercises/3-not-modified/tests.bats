@@ -107,6 +107,23 @@ DATES
 }
 
 # bats test_tags=weight:4
+@test "the two old forms of a date are understood, too" {
+    make_page
+    for changed in "@$CHANGED" "2024-05-09 23:59:59 UTC" "1999-12-31 23:59:59 UTC"; do
+        touch -d "$changed" "$HTML/page.html"
+        seconds=$(date -d "$changed" +%s)
+        for form in '%A, %d-%b-%y %H:%M:%S GMT' '%a %b %e %H:%M:%S %Y'; do
+            for difference in -86400 -1 0 1 86400; do
+                date=$(TZ=UTC0 printf "%($form)T" $((seconds + difference)))
+                get /page.html "If-Modified-Since: $date"
+                if ((difference < 0)); then try "$date" expect_page; else try "$date" expect_304; fi || break 3
+            done
+        done
+    done
+    expect_no_wrong "200 for a date before the last change, $(http_date "$seconds"), 304 from then on" "RFC 9110, section 5.6.7: try one form after the other; 94 is 1994, and a day below 10 may have a space in place of the 0"
+}
+
+# bats test_tags=weight:4
 @test "the server's time zone does not matter" {
     make_page
     stop_server
@@ -142,6 +159,10 @@ Thu, 01 Jan 2099 00:00:00 CST
 Thu, 01 Foo 2099 00:00:00 GMT
 Thu, 01 Jan 2099 00:00:00 GMT, Fri, 02 Jan 2099 00:00:00 GMT
 Thu, 01 Jan 2099 00:00:00 GMTX
+Thursday, 01-Foo-60 00:00:00 GMT
+Thursday, 01-Jan-60 00:00:00
+Thu Jan  1 00:00:00
+Thu Jan  1 00:00:00 2099 GMT
 DATES
     expect_no_wrong "200, and the file" "RFC 9110, section 13.1.3: what is no date says nothing"
 }

@@ -74,30 +74,53 @@ pselect() lets signals in only while it waits; a pipe that the handler writes in
 handler has closed, accept() fails"
 }
 
-# bats test_tags=weight:8
-@test "a download under way arrives whole, however many signals come" {
+# A client that reads a large file slowly, 64 KiB every so many milliseconds.
+start_download() { # MILLISECONDS
     random_bytes 6000000 | base64 >"$HTML/large.txt"
+    rm -f "$ANSWER"
     settle
-    "$CLIENT" -t 60 -b 32768 "$PORT" send $'GET /large.txt HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' slowly 65536 15 >"$ANSWER" 2>"$JOB/client" 3>&- &
+    "$CLIENT" -t 60 -b 32768 "$PORT" send $'GET /large.txt HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' slowly 65536 "$1" >"$ANSWER" 2>"$JOB/client" 3>&- &
     OTHER=$!
     wait_until "a server that sends" test -s "$ANSWER"
-    for ((i = 0; i < 15; i++)); do
-        send_signal TERM
-        send_signal INT
-        pause 0.1
-    done
+}
+
+# bats test_tags=weight:8
+@test "a download under way arrives whole, and then the server ends" {
+    start_download 15
+    send_signal TERM
     wait "$OTHER" || explain "the whole answer, and then the end" "$(said "$JOB/client")" || return 1
     read_status
-    expect_file "$HTML/large.txt" "a signal makes a send() that waits fail with EINTR, also with SA_RESTART if the socket has a time limit; and exit() in the handler ends the answer" || return 1
+    expect_file "$HTML/large.txt" "a signal makes a send() that waits fail with EINTR, also with SA_RESTART if the socket has a time limit: try again; and exit() in the handler ends the answer" || return 1
     expect_good_end "$SOON" "the answer under way is sent, and no other client accepted"
+}
+
+# No signal waits to be delivered to the server.
+all_delivered() { ! grep -Eq '^(Sig|Shd)Pnd:.*[1-9a-f]' "/proc/$PID/status"; }
+
+# bats test_tags=weight:5
+@test "a second signal during a download ends the server at once" {
+    local signals first second status
+    for signals in "TERM TERM" "INT INT" "INT TERM" "TERM INT"; do
+        read -r first second <<<"$signals"
+        alive "$PID" || { stop_server && start_server; } || return 1
+        start_download 500 # this takes a minute
+        send_signal "$first"
+        within 5 all_delivered || true # two of a kind would be one otherwise
+        alive "$PID" || explain "a server that goes on after the first signal" "SIG$first lets the download under way arrive" || return 1
+        send_signal "$second"
+        within "$SOON" ended || explain "a server that ends at the second signal" "SIG$first has come, then SIG$second, but after $SOON s it still runs: \
+give both signals their default action back (SIG_DFL) when the first one comes; and whoever blocks them while a client is served keeps them away" || return 1
+        status=$(<"$JOB/ended")
+        [[ $status != 0 ]] || explain "an exit status that is not 0" "the server has not finished what it had begun" || return 1
+        kill -KILL "$OTHER" 2>/dev/null || true
+        wait "$OTHER" 2>/dev/null || true
+        OTHER=
+    done
 }
 
 half_request() {
     start_half "/$NAME/"
-    for _ in 1 2 3; do
-        send_signal TERM
-        pause 0.1
-    done
+    send_signal TERM
     finish
 }
 
