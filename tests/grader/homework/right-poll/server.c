@@ -161,12 +161,20 @@ static struct word path_of(struct word t)
         int i = 7;
         while (i < t.len && t.at[i] != '/' && t.at[i] != '?')
             i++;
+        if (i == 7) return (struct word){"", 0}; /* no host: no path either */
         if (i == t.len || t.at[i] == '?') return (struct word){"/", 1};
         t.at += i, t.len -= i;
     }
     const char *query = memchr(t.at, '?', (size_t)t.len);
     if (query != NULL) t.len = (int)(query - t.at);
     return t;
+}
+
+/* The query with its question mark, or nothing. */
+static struct word query_of(struct word t)
+{
+    const char *mark = memchr(t.at, '?', (size_t)t.len);
+    return mark != NULL ? (struct word){mark, (int)(t.at + t.len - mark)} : (struct word){"", 0};
 }
 
 /* Decodes into a name that starts with "html/". 0, or a status. */
@@ -199,8 +207,12 @@ static int open_name(const char *name, int *file)
     struct stat st;
     *file = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (*file < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) return 503;
-        return errno == EACCES ? 403 : 404;
+        switch (errno) {
+        case ENOENT: case ENOTDIR: case ENAMETOOLONG: case ELOOP: case ENXIO: return 404;
+        case EMFILE: case ENFILE: case ENOMEM: return 503;
+        case EACCES: return 403;
+        default: return 500;
+        }
     }
     int known = fstat(*file, &st) == 0;
     if (known && S_ISREG(st.st_mode)) return 200;
@@ -216,6 +228,8 @@ static const char *type_of(const char *name)
     } table[] = {
         {"css", "text/css; charset=utf-8"},   {"gif", "image/gif"},
         {"html", "text/html; charset=utf-8"}, {"ico", "image/x-icon"},
+        {"htm", "text/html; charset=utf-8"},  {"jpeg", "image/jpeg"},
+        {"mjs", "application/javascript; charset=utf-8"}, {"mp4", "video/mp4"},
         {"jpg", "image/jpeg"},                {"js", "application/javascript; charset=utf-8"},
         {"json", "application/json; charset=utf-8"}, {"pdf", "application/pdf"},
         {"png", "image/png"},                 {"svg", "image/svg+xml; charset=utf-8"},
@@ -239,7 +253,9 @@ static const char *reason_of(int status)
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 414: return "URI Too Long";
     case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
     case 503: return "Service Unavailable";
     default: return "HTTP Version Not Supported";
     }
@@ -265,15 +281,16 @@ static int push(int fd, const char *bytes, size_t len)
 static int answer(int fd, int status, const char *name, int file, struct line l)
 {
     char head[HEAD_MAX + 2048], chunk[16384];
-    struct word p = status == 301 ? path_of(l.target) : (struct word){"", 0};
+    struct word p = {"", 0}, q = p;
+    if (status == 301) p = path_of(l.target), q = query_of(l.target);
     while (p.len > 1 && p.at[1] == '/') /* "//directory/" would be a host */
         p.at++, p.len--;
     time_t now = time(NULL);
     char date[40];
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&now));
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n%s%.*s%s%s\r\n",
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n%s%.*s%s%.*s%s%s\r\n",
                      status, reason_of(status), date, status == 200 ? type_of(name) : "text/html; charset=utf-8",
-                     p.len ? "Location: " : "", p.len, p.at, p.len ? "/\r\n" : "",
+                     p.len ? "Location: " : "", p.len, p.at, p.len ? "/" : "", q.len, q.at, p.len ? "\r\n" : "",
                      status == 405 ? "Allow: GET, HEAD\r\n" : "");
     int body = !is(l.method, "HEAD");
     if (status != 200 && body)
@@ -323,13 +340,18 @@ static void child_main(int fd)
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) return;
     enum feed f = receive(fd, &h);
     if (f == MORE) return;
-    int status = f == TOO_LONG ? 431 : parse_line(&h, &l);
+    int too_long = memchr(h.text, '\n', h.used) != NULL ? 431 : 414;
+    int status = f == TOO_LONG ? too_long : parse_line(&h, &l);
     if (status == 0) status = name_of(path_of(l.target), name, sizeof name);
     if (status == 0) status = open_name(name, &file);
     size_t len = strlen(name);
     if (status == 301 && len > 11 && strcmp(name + len - 11, "/index.html") == 0) status = 404;
     note(&h, status);
-    if (answer(fd, status, name, file, l)) hang_up(fd);
+    struct linger reset = {.l_onoff = 1}; /* a part of a page must not look like a page */
+    if (answer(fd, status, name, file, l))
+        hang_up(fd);
+    else
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 /* ---- the parent ---- */

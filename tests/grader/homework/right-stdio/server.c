@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,7 +25,8 @@ static const double kPatience = 5.0;
 static int gHtml = -1; // the directory html/
 
 static const char *const kTypes =
-    "|html=text/html; charset=utf-8|css=text/css; charset=utf-8|js=text/javascript; charset=utf-8"
+    "|html=text/html; charset=utf-8|htm=text/html; charset=utf-8|css=text/css; charset=utf-8|js=text/javascript; charset=utf-8"
+    "|mjs=text/javascript; charset=utf-8|mp4=video/mp4|jpeg=image/jpeg"
     "|txt=text/plain; charset=utf-8|json=application/json|svg=image/svg+xml|png=image/png|jpg=image/jpeg"
     "|gif=image/gif|webp=image/webp|ico=image/x-icon|wasm=application/wasm|pdf=application/pdf|";
 
@@ -41,7 +43,9 @@ static const Reason kReasons[] = {
     {403, "Forbidden", "That one is private."},
     {404, "Not Found", "There is no page with that name (sorry, 您访问的页面不存在)."},
     {405, "Method Not Allowed", "Try GET or HEAD."},
+    {414, "URI Too Long", "Such a long name! 8 KiB for the whole line."},
     {431, "Request Header Fields Too Large", "Make it shorter, please: 8 KiB."},
+    {500, "Internal Server Error", "My disk does not want to."},
     {503, "Service Unavailable", "I have my hands full. Come back in a minute."},
     {505, "HTTP Version Not Supported", "Use HTTP/1.1, please."},
 };
@@ -51,6 +55,7 @@ typedef struct {
     size_t rawLen; // its length: it may have zeros inside
     bool headOnly;
     char *target;
+    char *query; // what follows the ? of the target, or NULL
     char path[PATH_MAX]; // under html/
     bool isDirectory;       // the path in the request ended with a slash
     FILE *page;
@@ -104,7 +109,7 @@ static char *HeadEnd(char *data, size_t len)
     return NULL;
 }
 
-// Fills data (kMaxHead bytes and one more). Returns 200, 431, or 0 if there is nobody to answer.
+// Fills data (kMaxHead bytes and one more). Returns 200, 414, 431, or 0 if there is nobody to answer.
 static int ReadHead(int sock, char *data, size_t *len)
 {
     double end = Seconds() + kPatience;
@@ -120,7 +125,7 @@ static int ReadHead(int sock, char *data, size_t *len)
         memmove(data, data + skip, *len -= skip);
         char *stop = HeadEnd(data, *len);
         if (stop != NULL && (size_t)(stop - data) <= kMaxHead) return 200;
-        if (*len > kMaxHead) return 431;
+        if (*len > kMaxHead) return memchr(data, '\n', kMaxHead) != NULL ? 431 : 414;
     }
     return 0;
 }
@@ -152,8 +157,10 @@ static int MakePath(Request *rq)
 {
     char *t = rq->target;
     size_t n = 0;
-    t[strcspn(t, "?")] = '\0';
-    if (strncmp(t, "http://", 7) == 0) {
+    rq->query = strchr(t, '?');
+    if (rq->query != NULL) *rq->query++ = '\0';
+    if (strncasecmp(t, "http://", 7) == 0) {
+        if (t[7] == '/' || t[7] == '\0') return 400;
         char *slash = strchr(t + 7, '/');
         if (slash != NULL)
             memmove(t, slash, strlen(slash) + 1);
@@ -192,7 +199,8 @@ static int OpenPage(Request *rq)
 {
     struct stat st;
     int fd = openat(gHtml, rq->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) return errno == EACCES ? 403 : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? 503 : 404;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP || errno == ENXIO)) return 404;
+    if (fd < 0) return errno == EACCES ? 403 : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? 503 : 500;
     int status = fstat(fd, &st) < 0 ? 404 : S_ISREG(st.st_mode) ? 200 : S_ISDIR(st.st_mode) && !rq->isDirectory ? 301 : 404;
     if (status == 200 && (rq->page = fdopen(fd, "rb")) == NULL) status = 503;
     if (status != 200) close(fd);
@@ -235,7 +243,8 @@ static void PrintAnswer(FILE *out, int status, const Request *rq)
     else
         fputs("Content-Type: text/html; charset=utf-8\r\n", out);
     fprintf(out, "Content-Length: %lld\r\nConnection: close\r\n", status == 200 ? rq->size : len);
-    if (status == 301) fprintf(out, "Location: /%s/\r\n", rq->target + strspn(rq->target, "/"));
+    if (status == 301)
+        fprintf(out, "Location: /%s/%s%s\r\n", rq->target + strspn(rq->target, "/"), rq->query != NULL ? "?" : "", rq->query != NULL ? rq->query : "");
     if (status == 405) fputs("Allow: GET, HEAD\r\n", out);
     fputs("\r\n", out);
     if (status != 200 && !rq->headOnly) fputs(page, out);
