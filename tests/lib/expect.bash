@@ -67,7 +67,7 @@ in_time() { # COMMAND...
         [[ -z $fair ]] || { result=1 && break; }
         ((SECONDS - start >= 4 && ++tries < 4)) || { result=1 && break; }
         release
-        kill -KILL "${OTHER:-}" 2>/dev/null || true
+        { kill -KILL "${OTHER:-}"; wait "${OTHER:-}"; } 2>/dev/null || true # bash need not say so
         settle
         rm -f "$JOB/explained"
     done
