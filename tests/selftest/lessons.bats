@@ -64,6 +64,13 @@ copy_kit() {
     diff -r html "$KIT/html" | (! grep -v '^[<>-]\|^[0-9,]*c[0-9,]*$\|^diff .*en/1_fixed.html')
 }
 
+@test "the programs that a reader types compile without a warning, and a page shows each" {
+    for program in tests/lessons/programs/*.c; do
+        gcc -Wall -Werror -o "$BATS_TEST_TMPDIR/program" "$program"
+        grep -lr "<!-- program ${program##*/} -->" html/lessons/en
+    done
+}
+
 @test "every link leads somewhere" {
     tests/lessons/check links
 }
