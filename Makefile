@@ -23,7 +23,7 @@ stage$(1): $(filter $(OUT)/stage$(1)_%,$(SERVERS))
 test$(1): all build/client
 	@tests/run $(1)
 diff$(1):
-	@tests/diff $(1)
+	@tests/diff $(1) $$(if $$(F),"$$(F)")
 endef
 $(foreach number,$(NUMBERS),$(eval $(call commands,$(number))))
 
@@ -127,6 +127,7 @@ help:
 	@echo "make test6 ONLY=child                  only the tests whose names match"
 	@echo "make test6 SERVER=/path/to/a/server    put that server through the tests of stage 6"
 	@echo "make diff6         what stage 6 adds to stage 5"
+	@echo "make diff8 F=serve_connection         the same of one function, struct or table alone"
 	@echo "make diffs         the size of every step, and its limit"
 	@echo "make watch STAGE=6 look into the running server: processes, threads, descriptors (or SERVER=...)"
 	@echo "make test-sanitize test with AddressSanitizer, UBSan and ThreadSanitizer"
