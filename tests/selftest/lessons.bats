@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The lessons: that what they show is so.
-# Needs: nc:netcat-openbsd ps:procps python3:python3
+# Needs: nc:netcat-openbsd ps:procps ss:iproute2 unshare:util-linux python3:python3
 bats_require_minimum_version 1.5.0
 
 # All lessons are tried at the same time, each in a copy of the kit, in a place of its own (tests/lib/sandbox), where its
@@ -14,7 +14,7 @@ setup_file() {
         echo "# this system gives us no namespaces, so the commands of the lessons are not tried" >&3
         return 0
     fi
-    for page in html/lessons/en/[1-9]_*.html; do
+    for page in html/lessons/en/{[1-9]_*,commands,browser}.html; do
         place=$BATS_FILE_TMPDIR/$(basename "$page" .html)
         mkdir -p "$place/kit" "$place/tmp"
         cp -R Makefile README.md html stage* tests "$place/kit"
@@ -126,3 +126,5 @@ PAGE
 @test "the commands of lesson 7 print what it says" { tried 7_threads; }
 @test "the commands of lesson 8 print what it says" { tried 8_nonblock; }
 @test "the commands of lesson 9 print what it says" { tried 9_epoll; }
+@test "the commands of the page of commands print what it says" { tried commands; }
+@test "the commands of the page on what the browser says print what it says" { tried browser; }
