@@ -151,7 +151,7 @@ LINES
     # Lines of a later server that are in no earlier one are nowhere in it, however far they are indented.
     lines_of() { cat "$@" | sed -E 's:</?(ins|del|i)>::g; s/^ *//'; }
     lines_of stage[1-5]_*/server.c >"$BATS_TEST_TMPDIR/earlier"
-    lines_of stage[6-9]_*/server.c | grep -vxF -f "$BATS_TEST_TMPDIR/earlier" | grep '[[:alpha:]].\{11,\};' >"$later"
+    lines_of stage[6-9]_*/server.c | grep -vxF -f "$BATS_TEST_TMPDIR/earlier" | grep '[[:alpha:]].\{19,\};' >"$later"
     cd "$BATS_TEST_TMPDIR" || return 1
     unzip -q "$name.zip"
     cd "$name" || return 1
