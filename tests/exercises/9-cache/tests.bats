@@ -136,9 +136,9 @@ serve_twice() {
         OTHER=$!
         opened() { (($(count_descriptors_of "$HTML/large-$NAME") > 0)); }
         wait_until "the file is opened" opened || return 1
-        echo new >"$HTML/new"
+        echo new | tee "$JOB/new" >"$HTML/new"
         mv "$HTML/new" "$HTML/large-$NAME"
-        renewed() { get "/large-$NAME" && [[ $(body) == new ]]; }
+        renewed() { get "/large-$NAME" && is_body "$JOB/new"; }
         wait_until "the new file, a second later" renewed || return 1
         client file "$JOB/requests" read >/dev/null
         feed "$JOB/go" </dev/null || return 1
