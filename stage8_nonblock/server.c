@@ -425,8 +425,8 @@ static bool would_block(void)
 }
 
 /* Puts a new client into the table of connections. From now on its request is expected, and its
- * time runs. SO_SNDBUF: as before, the kernel keeps few bytes for a client until it takes them. So
- * the server learns soon that it takes some. (If this fails, a slow client may be dropped.) */
+ * time runs. SO_SNDBUF: as before, the kernel keeps only a few bytes for a client. So the server
+ * soon sees it when the client takes some. (If this fails, a slow client may be dropped.) */
 static void add_connection(struct server *server, int client)
 {
     int send_buffer = SEND_BUFFER;

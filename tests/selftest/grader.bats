@@ -25,7 +25,7 @@ make_kit() { # DIRECTORY FILE...
     make -s -C "$1" build/client
 }
 
-# The class that most tests are about is graded once: those that are right by all tests.
+# The homeworks that most tests are about are graded once: the right ones by all tests, the others by two suites.
 setup_file() {
     leave_bats
     cd "$BATS_TEST_DIRNAME/../.." || return 1
