@@ -29,6 +29,6 @@ failures,
     (.output | indent("    "))),
 "",
 ([.[].tests[] | select(.status == "skipped")] | group_by(.output)[]
-    | "\(length) skipped: " + (if length == 1 then "\(.[0].name): " else "" end) + .[0].output),
+    | "\(length) skipped" + ": " + (if length == 1 then "\(.[0].name): " else "" end) + .[0].output),
 "\(total("passed")) passed, \(total("failed") + $suites - ([.[] | select(.whole)] | length)) failed"
     + (total("skipped") as $skipped | if $skipped > 0 then ", \($skipped) skipped" else "" end)

@@ -59,6 +59,9 @@ language() {
     esac
 }
 
+# A filter for what is printed for a person: in the language of the reader.
+translate() { if [[ $(language) == zh ]]; then "$KIT/tests/lib/translate"; else cat; fi; }
+
 # Installs what is missing (tests/lib/tools). Sets BATS.
 need_tools() { # [PROGRAM:PACKAGE]...
     BATS=$("$KIT/tests/lib/tools" "$@") || exit 2
@@ -97,8 +100,8 @@ find_place() {
         SANDBOX=$("$KIT/tests/lib/sandbox" -q) || SANDBOX=none
         export SANDBOX
     fi
-    KIND="namespaces, as $([[ $SANDBOX == root ]] && echo root || echo a user)"
-    [[ $SANDBOX != none ]] || KIND="no namespaces, as $(is_root && echo root || echo a user)"
+    KIND="namespaces, as $([[ $SANDBOX == root ]] && echo "root" || echo "a user")"
+    [[ $SANDBOX != none ]] || KIND="no namespaces, as $(is_root && echo "root" || echo "a user")"
     export KIND
 }
 

@@ -65,7 +65,7 @@ with_stalled() { # CLIENTS COMMAND
     get / # the first client may bring a thread that stays: that of a sanitizer
     expect_pool || return 1
     before=$THREADS
-    same() { look && ((THREADS == before)) || explain "$before threads, as before" "here are $THREADS, $1"; }
+    same() { look && ((THREADS == before)) || explain "$before threads, as before" "here are $THREADS, $1"; } # HINT
     clients() {
         hold -n 30 send "GET / HT" || return 1
         pause 0.5
