@@ -72,7 +72,7 @@ load lib/helpers
     expect_file "$HTML/large-$NAME" "5 s without progress end a connection, not 5 s in all"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,given
 @test "a reader that stops is dropped" {
     truncate -s 1G "$HTML/huge-$NAME"
     settle
@@ -87,6 +87,7 @@ load lib/helpers
     release
 }
 
+# bats test_tags=given
 @test "a client that leaves in the middle of a download does not end the server" {
     truncate -s 1G "$HTML/huge-$NAME"
     for leave in close reset; do
@@ -197,6 +198,7 @@ load lib/helpers
     [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")"
 }
 
+# bats test_tags=given
 @test "no control character of a client reaches the terminal" {
     send 'GET /\033[31m\007\177\233x HTTP/1.1\r\nHost: \033[0m\r\nConnection: close\r\n\r\n'
     expect_service "the server lives on"

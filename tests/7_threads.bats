@@ -37,6 +37,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
         explain "[$id] in all lines of the log" "threads are in one process, which has one getpid(): $(grep "$mark" "$LOG" | sed '2,$s/^/          /')"
 }
 
+# bats test_tags=given
 @test "clients that are served at the same time do not get each other's answers" {
     random_bytes 3000000 >"$HTML/one-$NAME"
     random_bytes 3000000 >"$HTML/two-$NAME"
@@ -53,7 +54,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     done
 }
 
-# bats test_tags=until:7
+# bats test_tags=until:7,given
 @test "when pthread_create fails, that client is dropped, and the server goes on" {
     settle
     descriptors=$DESCRIPTORS
@@ -64,11 +65,12 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     wait_until "the socket of the client that had no thread is closed" closed
 }
 
-# bats test_tags=until:7
+# bats test_tags=until:7,given
 @test "the log has a line for a pthread_create that fails" {
     expect_complaint "pthread_create()"
 }
 
+# bats test_tags=given
 @test "500 clients leave no thread and no memory behind" {
     client -r 50 send "$request" read >/dev/null
     look

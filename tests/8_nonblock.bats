@@ -17,6 +17,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     ((THREADS == 1 && CHILDREN == 0)) || explain "one thread, no child" "here are $THREADS threads, $CHILDREN children"
 }
 
+# bats test_tags=given
 @test "a client that leaves does not disturb the others" {
     settle
     count_sockets() { find "/proc/$PID/fd" -lname 'socket:*' | wc -l; } # it may have files, too, that it closes when it likes
@@ -40,7 +41,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     in_time come_and_go
 }
 
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a huge download holds up nobody" {
     truncate -s 4G "$HTML/vast-$NAME"
     for _ in 1 2 3; do

@@ -170,7 +170,7 @@ is reported and not dealt with is reported again at once (events are bits: EPOLL
     expect_status 200 "HTTP/1.0 needs no Host"
 }
 
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "after 400 and 431 the connection closes" {
     printf -v long '%09000d' 0
     for bad in $'GET\r\n\r\n' $'GET /%zz HTTP/1.1\r\nHost: test\r\n\r\n' $'GET / HTTP/1.1\r\n\r\n' $'GET / HTTP/1.1\r\nX: '"$long"; do
@@ -248,7 +248,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     in_time fill
 }
 
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a body is never taken for a request" {
     make_request GET "/$NAME/deep/er/$NAME.html"
     secret=$REQUEST
@@ -329,7 +329,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
     expect_drop "$(tail -n 1 "$ANSWER")" "the next head must be whole 5 s after the answer"
 }
 
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "no answer waits for the client's delayed acknowledgement" {
     # Nagle's algorithm and delayed ACK together cost 40 ms each time. One try that is faster tells that they
     # do not. On a machine where none is, the fastest of all is compared with the fastest on 20 fresh connections,
@@ -351,7 +351,7 @@ or nothing (EAGAIN): the rest of an answer goes first when there is room again"
         "at best $fresh us on 20, $one us on one: TCP_NODELAY, and a head and its file together"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,given
 @test "a request that comes just when the idle time is over is answered" {
     # 60 connections, each asked again 5.0 to 5.2 s after its answer, in three groups: a server may look at its deadlines from time to
     # time. A connection that is closed by then is not asked; and once in a while one is closed in the very moment in which it is asked.
@@ -382,6 +382,7 @@ arrived before the deadline is looked at"
     explain "an answer to the second request" "its own 5 s begin with its first byte, not with the answer before it"
 }
 
+# bats test_tags=given
 @test "after a file that has become shorter, nothing more is sent on its connection" {
     truncate -s 1G "$HTML/shrinks-$NAME"
     mkfifo "$JOB/shrunk" # the client reads no more, until the file is short
@@ -400,7 +401,7 @@ arrived before the deadline is looked at"
 is taken for them. Close the connection, with a reset"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,given
 @test "empty lines give a client no more time" {
     # Each line alone would come in time.
     expect_drop "$(client drip 400 "$(printf '\r\n%.0s' {1..50})" closed || true)" "the 5 s begin when the connection is open: an empty line \

@@ -3,6 +3,22 @@
 include "causes";
 
 def cents: . * 100 | round / 100;
+
+# The most that one cause costs, in points.
+def cap: if . != null and test("whatever port it is given") then 15 else 25 end;
+
+# A group of tests that fail for one cause costs as much as the heaviest of them, within the cap; that one pays it.
+def price: min_by(-.points) | {key: "\(.number)", value: ([.points, (.cause | cap)] | min)};
+
+# Whether a cause leaves nothing to test.
+def fatal: dies or (. != null and test("^the server (does not start|listens on port \\d+, but does not answer|was too greedy)"));
+
+# What was wrong first when it was built.
+def first_error: (first(split("\n")[] | select(test("error|\\*\\*\\*|not found|undefined|^[A-Z].*\\.$"; "i"))) // "")[:200];
+
+def sum($own): [.[] | select(.own == $own and .points > 0)]
+    | if length == 0 then null else {earned: (map(.earned) | add | cents), points: (map(.points) | add | cents)} end;
+
 def not_graded($why): $why | gsub("\\s*\\n\\s*"; " | ") + "\n" | halt_error(3);
 
 . as $grade
@@ -21,9 +37,20 @@ def not_graded($why): $why | gsub("\\s*\\n\\s*"; " | ") + "\n" | halt_error(3);
       elif ($suite.broken // "") == "" then {missing: "\($test.suite).bats broke off: \($suite.output | .[-400:])"}
       else {status: "failed", cause: $suite.broken, output: "not run: the tests of this file were broken off: \($suite.broken)"} end)]
 | if any(.[]; .missing) then not_graded(map(.missing // empty) | group_by(.) | sort_by(-length) | map(.[0]) | join("; ")) else . end
-| map(. + {earned: (if .status == "passed" then .points else 0 end)}) as $tests
+| . as $tests
+| [.[] | select(.status == "failed")] | by_cause as $causes
+# Who cannot be tested earns nothing; and nothing for what is new, who passes no test of it, as the stage before does not.
+| (all($tests[]; .status == "failed") or any($causes[]; length * 2 > ($tests | length) and (.[0].cause | fatal))) as $untestable
+| ($untestable or ([$tests[] | select(.own)] | length > 0 and all(.[]; .status == "failed"))) as $nothing_new
+| ($causes | map(price) | from_entries) as $prices
+| [$tests[] | . + {earned: (if .status == "passed" then .points
+    elif $untestable or (.own and $nothing_new) then 0
+    else .points - ($prices["\(.number)"] // 0) end)}] as $tests
 | $grade + {score: ($tests | map(.earned) | add | cents), max_score: ($tests | map(.points) | add | cents),
-    likeliest: (if $grade.built then ($tests | map(select(.status == "failed")) | if length > 0 then by_cause | likeliest else null end)
-        else "the server is not built" end),
+    new: ($tests | sum(true)), kept: ($tests | sum(false)),
+    likeliest: (if $grade.built | not then ["the server is not built", ($grade.output | first_error | select(. != ""))] | join(": ")
+        elif $causes == [] then null
+        elif $nothing_new and ($untestable | not) then "none of what is new works: this is still " + (if $grade.exercise == "" then "stage \($grade.stage - 1)" else "stage \($grade.stage), without the exercise" end)
+        else $causes | likeliest end),
     $tests}
 | del(.suites)

@@ -12,16 +12,18 @@ def shown: if .built then .tests else
     [{number: 1, name: "the server is built", points: .max_score, earned: 0, status: "failed", output, cause: null, own: true, rank: 0}] end;
 
 # The score in one line, and the likeliest cause of what is missing.
-def headline: "\(.score) of \(.max_score) points" + (if .max_score < 100 then " (the other \(100 - .max_score) are given by hand)" else "" end)
+def part: if . == null then "60 points, given by hand" else "\(.earned) of \(.points)" end;
+def headline: "\(.score) of \(.max_score) points (" + (if .kept == null then "all new" else "new: \(.new | part), kept: \(.kept | part)" end) + ")"
     + (if .likeliest then "; likeliest cause: \(.likeliest)" else "" end);
 
 def table:
     def row: (.points | cents | right(6)) + (.earned | cents | right(8)) + "  " + .name;
-    "\(.homework), \(about): \(headline)", "place: \(.place)", "",
+    "\(.homework), \(about): \(headline)", "place: \(.place)",
+    (if .new == null and .changed then "what it changes of the stage before: \(.changed) lines (diff -w)" else empty end), "",
     "points  earned  test",
     # What went wrong comes first; those with one cause stand together, and it is told once.
     ([shown[] | select(.status == "failed")] | by_cause[] | .[] | row,
-        (if .again then "the same cause" else .output end | indent(" " * 18))),
+        (if .again then "the same cause: it costs once" else .output end | indent(" " * 18))),
     (shown[] | select(.status != "failed") | row);
 
 def tap:

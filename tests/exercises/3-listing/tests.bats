@@ -208,7 +208,7 @@ make_large_directory() {
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "what is no directory gets no list, and what has an index.html neither" {
     make_directory
     touch "$DIRECTORY/file"

@@ -141,7 +141,7 @@ DATES
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a date that is malformed is ignored" {
     make_page
     while IFS= read -r date; do
@@ -168,7 +168,7 @@ DATES
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "with If-None-Match, If-Modified-Since is ignored" {
     make_page
     date="If-Modified-Since: $(http_date "$CHANGED")"
@@ -199,7 +199,7 @@ DATES
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "an error response depends on no condition" {
     make_page
     for request in "404 GET /$(random_name)" "301 GET /$NAME" "405 POST /page.html" "400 GET /%zz" "404 GET /../secret.txt"; do

@@ -48,6 +48,7 @@ expect_old_page() { # HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "HEAD of a missing page gets the head of GET, and no body" {
     write_page
     get /nothing
@@ -55,6 +56,7 @@ expect_old_page() { # HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "without html/404.html, the server has a page of its own" {
     rm -rf "$HTML/404.html"
     get "/$(random_name)"
@@ -62,6 +64,7 @@ expect_old_page() { # HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "a 404.html that is a directory, or may not be read, is not sent" {
     rm -rf "$HTML/404.html"
     mkdir "$HTML/404.html"
@@ -75,6 +78,7 @@ expect_old_page() { # HINT
     rm -f "$HTML/404.html"
 }
 
+# bats test_tags=given
 @test "other errors, and pages that are there, are answered as before" {
     write_page
     while read -r status method target; do
@@ -90,6 +94,7 @@ expect_old_page() { # HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "400 missing pages later, nothing has leaked" {
     write_page
     settle

@@ -139,7 +139,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a Range that is malformed, of another unit, or of several parts is ignored" {
     make_file
     for range in "" "bytes" "bytes=" "bytes=-" "bytes=9-5" "bytes=a-b" "bytes=0-x" "bytes=x-9" "bytes=0x0-9" "bytes=5" "bytes=--5" "bytes=+0-9" "bytes=0-+9" \
@@ -170,7 +170,7 @@ OVERFLOW="and a number may have any number of digits: atoi() has no answer then,
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "with If-Range, and for HEAD, Range is ignored; errors stay errors" {
     make_file
     for validator in '"x"' 'Sun, 06 Nov 1994 08:49:37 GMT'; do

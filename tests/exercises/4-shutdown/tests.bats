@@ -167,7 +167,7 @@ under load there is always one more. pselect() that finds a client returns witho
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "after a signal, a new server can be started on the port at once" {
     hold send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' read
     send_signal TERM

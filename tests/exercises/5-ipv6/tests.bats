@@ -121,7 +121,7 @@ expect_complaint_about() { # PORT ADDRESS TEXT TEXT HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a wrong port, or too many arguments, get the usage on stderr, and exit status 2" {
     for arguments in "" "abc" "80x" "-1" "65536" "''" "' 80'" "+80" "8080.5" "0x50" "http" "99999999999999999999" "80x ::1" "65536 localhost" "abc nowhere" \
         "8080 127.0.0.1 more" "8080 ::1 more"; do

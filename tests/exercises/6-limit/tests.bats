@@ -92,6 +92,7 @@ expect_all_places() { # HINT
     in_time scene
 }
 
+# bats test_tags=given
 @test "children that are killed, all at the same moment, give their places back" {
     massacre() {
         stall "$PLACES" || return 1
@@ -108,6 +109,7 @@ expect_all_places() { # HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "a fork that fails takes no place" {
     settle
     for _ in {1..10}; do get_without_processes || return 1; done
@@ -125,6 +127,7 @@ expect_all_places() { # HINT
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "children that have ended are no zombies, also if nobody comes after them" {
     in_time stall 5 || return 1
     release

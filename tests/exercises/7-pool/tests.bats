@@ -36,6 +36,7 @@ with_stalled() { # CLIENTS COMMAND
     return "$result"
 }
 
+# bats test_tags=given
 @test "eight clients are served at the same time" {
     before_clients
     eighth() {
@@ -134,6 +135,7 @@ with_stalled() { # CLIENTS COMMAND
     expect_service "the queue is empty again"
 }
 
+# bats test_tags=given
 @test "many clients at once are each served once, whoever finds the queue empty meanwhile" {
     for ((i = 1; i <= 50; i++)); do echo "$i $NAME" >"$HTML/$i-$NAME"; done
     for _ in 1 2 3 4; do

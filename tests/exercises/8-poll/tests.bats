@@ -80,7 +80,7 @@ before_clients() { settle && before=$DESCRIPTORS; }
     in_time scene
 }
 
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a client that has reset its connection is noticed, and its socket is closed" {
     before_clients
     truncate -s 1G "$HTML/huge-$NAME"
@@ -133,12 +133,12 @@ before_clients() { settle && before=$DESCRIPTORS; }
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=slow,weight:2
+# bats test_tags=slow,weight:2,given
 @test "a deadline ends the waiting, though no event comes" {
     expect_drop "$(client send "GET / HT" closed || true)" "the timeout of poll() is the time until the next deadline"
 }
 
-# bats test_tags=slow,weight:2
+# bats test_tags=slow,weight:2,given
 @test "a deadline is kept, though others keep the server busy" {
     "$CLIENT" -t 60 -r 10000 "$PORT" send "$request" read wait 30 >/dev/null 2>&1 3>&- &
     OTHER=$!
@@ -146,7 +146,7 @@ before_clients() { settle && before=$DESCRIPTORS; }
     kill "$OTHER"
 }
 
-# bats test_tags=slow,weight:2
+# bats test_tags=slow,weight:2,given
 @test "what has come before the server looks at a deadline is served" {
     before_clients
     "$CLIENT" -t "$LIMIT" "$PORT" send "GET / HT" wait 1500 send "TP/1.1$end" read >"$ANSWER" 2>"$JOB/client" 3>&- &

@@ -105,6 +105,7 @@ serve_twice() {
     in_a_second ask_for_many
 }
 
+# bats test_tags=given
 @test "clients that download the same file at the same time each get all of it" {
     random_bytes 3000000 >"$HTML/large-$NAME"
     for number in 1 2 3; do
@@ -119,7 +120,7 @@ serve_twice() {
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=slow
+# bats test_tags=slow,given
 @test "a file that is being sent is not closed" {
     random_bytes 12000000 >"$JOB/large"
     mkdir -p "$HTML/other"
@@ -201,6 +202,7 @@ but a file is open that nobody needs: close such files, and try again"
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "a file that appears is served at once" {
     for _ in 1 2 3; do
         missing=$(random_name)
@@ -213,6 +215,7 @@ but a file is open that nobody needs: close such files, and try again"
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "hundreds of files later, nothing has leaked" {
     mkdir -p "$HTML/leak"
     for number in {1..150}; do

@@ -76,6 +76,7 @@ waiting() { # COUNT
     [[ $(listener | sed -E 's/.* 0A [0-9A-F]+:([0-9A-F]+) .*/\1/') == "$(printf %08X "$1")" ]]
 }
 
+# bats test_tags=given
 @test "clients that come at the same moment are all accepted" {
     settle
     kill -STOP "$PID"
@@ -89,7 +90,7 @@ waiting() { # COUNT
         "here are $(grep -ac '^HTTP/1.1 200' "$ANSWER"): one event tells of all who wait, so accept them all, until EAGAIN"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,given
 @test "clients that came when there were no descriptors are served later, though nobody comes after them" {
     settle
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
@@ -106,6 +107,7 @@ waiting() { # COUNT
         "here are $(grep -ac '^HTTP/1.1 200' "$ANSWER"): their event is over; who has not accepted them then must try again by itself"
 }
 
+# bats test_tags=given
 @test "a long download goes on after each turn" {
     truncate -s 256M "$HTML/long-$NAME"
     for _ in 1 2; do
@@ -117,6 +119,7 @@ no event: remember who can still go on"
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "more requests than the server receives at a time are answered without a pause" {
     count=15000
     perl -e "print qq(GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n) x $count" >"$JOB/requests"
@@ -130,6 +133,7 @@ brings no event: receive until EAGAIN, and do not sleep in epoll_wait() while so
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
+# bats test_tags=given
 @test "a request that comes while a response is under way is answered after it" {
     random_bytes 12000000 >"$HTML/large-$NAME"
     interrupt() {

@@ -158,7 +158,7 @@ settle_workers() {
     expect_service "the new server serves"
 }
 
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "a second server does not get a share of the port" {
     for _ in 1 2 3; do
         try_server "$SITE" "$PORT"
@@ -181,7 +181,7 @@ settle_workers() {
 }
 
 # No mistake: the stage passes it, too; it is here for what a solution may break.
-# bats test_tags=weight:2
+# bats test_tags=weight:2,given
 @test "the lines of the log stay whole when all workers print at once" {
     mark=$(printf '%0300d' 0)
     perl -e "print qq(GET /$mark HTTP/1.1\r\nHost: test\r\n\r\n) x 1000" >"$JOB/requests"
