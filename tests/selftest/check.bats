@@ -75,6 +75,19 @@ leave_stage() { find tests/mistakes tests/exercises -mindepth 1 -maxdepth 1 -typ
     tests/check tests
 }
 
+@test "a text without Chinese, one that is gone, and one with other %s are found, and an update lists them in zh.po" {
+    sed -i 's/garbage does not end the server/nonsense does not end the server/' tests/1_fixed.bats
+    found messages '"nonsense does not end the server", in tests/1_fixed.bats, has no Chinese'
+    [[ $output == *'"garbage does not end the server" stands in no source'* ]] || return 1
+    run -1 tests/lib/messages -u
+    [[ ${#lines[@]} == 1 && $output == *'"nonsense does not end the server", in'* ]] || return 1
+    sed -i '/^msgid "nonsense does not/{n; s/.*/msgstr "请求正文 %s"/}' tests/lib/zh.po
+    found messages '"请求正文 %s" has other %s than "nonsense does not end the server"'
+    [[ $output == *"正文 is not our word, but 主体"* ]] || return 1
+    sed -i 's/请求正文 %s/乱七八糟的数据不会让服务器结束/' tests/lib/zh.po
+    tests/check messages
+}
+
 @test "an exercise that replaces a test that is not there is found" {
     echo "# Replaces: no such test" >>tests/exercises/6-limit/tests.bats
     found tests "tests/exercises/6-limit/tests.bats replaces \"no such test\""

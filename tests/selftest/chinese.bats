@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What the tests and the grader print in Chinese, and what stays as it is in every language.
-# Needs: patch:patch
+# Needs: patch:patch unzip:unzip zip:zip
 bats_require_minimum_version 1.5.0
 
 # Two mistakes, whose reports have causes and hints.
@@ -83,7 +83,7 @@ all_chinese() {
         for language in en zh; do
             run --separate-stderr env REPORT="$language" tests/grader/grade --format "$format" 1 "$EMPTY"
             [[ $status == 0 ]] || return 1
-            sed 's/ time="[0-9]*"//' <<<"$output" >"$BATS_TEST_TMPDIR/$language"
+            printf '%s\n' "$output" | sed 's/ time="[0-9]*"//' >"$BATS_TEST_TMPDIR/$language"
         done
         diff "$BATS_TEST_TMPDIR/en" "$BATS_TEST_TMPDIR/zh"
     done
@@ -107,4 +107,14 @@ all_chinese() {
     diff <(sed -n '3,5p; 7p' "$BATS_TEST_TMPDIR/english") <(sed -n '3,5p; 7p' "$BATS_TEST_TMPDIR/chinese") || return 1
     [[ $(sed -n 1p "$BATS_TEST_TMPDIR/chinese") == "    期望："*404* && $(sed -n 2p "$BATS_TEST_TMPDIR/chinese") == "    收到：    HTTP/1.1 200 OK\\r\\n" ]] || return 1
     [[ $(sed -n 6p "$BATS_TEST_TMPDIR/chinese") == "    提示："* ]]
+}
+
+@test "a handout has the points in both languages, and the texts of its own tests alone" {
+    tests/grader/handout/pack 2 "$BATS_TEST_TMPDIR/handout.zip"
+    unzip -p "$BATS_TEST_TMPDIR/handout.zip" handout/README.md >"$BATS_TEST_TMPDIR/page"
+    while IFS= read -r name; do
+        grep -qF -e " $name" "$BATS_TEST_TMPDIR/page" && grep -qF -e " $(tests/lib/translate <<<"$name")" "$BATS_TEST_TMPDIR/page" || { echo "$name" && return 1; }
+    done < <(tests/list 2 | cut -f 5)
+    unzip -p "$BATS_TEST_TMPDIR/handout.zip" handout/tests/lib/zh.po >"$BATS_TEST_TMPDIR/texts"
+    grep -q 'tests/2_files.bats$' "$BATS_TEST_TMPDIR/texts" && ! grep -qE 'tests/3_404.bats|exercises' "$BATS_TEST_TMPDIR/texts"
 }
