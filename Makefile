@@ -128,6 +128,7 @@ help:
 	@echo "make stage6        build one: stage6_fork/server (and so on, from 1 to 9)"
 	@echo "make test          test all servers; make test6 tests one"
 	@echo "make test6 ONLY=child                  only the tests whose names match"
+	@echo "make test6 REPORT=zh                   what it says in Chinese; so does LANG=zh_CN.UTF-8"
 	@echo "make test6 SERVER=/path/to/a/server    put that server through the tests of stage 6"
 	@echo "make diff6         what stage 6 adds to stage 5"
 	@echo "make diff8 F=serve_connection         the same of one function, struct or table alone"

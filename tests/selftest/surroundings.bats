@@ -113,7 +113,7 @@ wait_for() { # NAME
 # All tests have passed, the mistake has lost two of three, and nothing is left.
 all_pass() { # NAME KIND
     wait_for "$1"
-    [[ $STATUS == 0 && $(grep -c "^place: $2: " <<<"$OUTPUT") -ge 2 ]]
+    [[ $STATUS == 0 && $(grep -cE "^(place: $2: |运行环境：$2；)" <<<"$OUTPUT") -ge 2 ]]
     [[ $(grep -xE "[0-9]+ passed, .*" <<<"$OUTPUT") == "$EXPECTED passed, 0 failed"$'\n'"1 passed, 2 failed" ]]
     [[ -z ${FULL:-} ]] || [[ $OUTPUT =~ \"score\":\ *100[,\ ] ]]
 }
@@ -138,7 +138,7 @@ leaves_nothing() { # NAME
 }
 
 @test "as an ordinary user with namespaces, in Chinese" {
-    all_pass user "namespaces, as a user"
+    all_pass user "有命名空间，身份：普通用户"
 }
 
 @test "as root without namespaces, as in a plain container" {
