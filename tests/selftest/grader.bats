@@ -195,7 +195,7 @@ check_readme() { # DIRECTORY
         [[ $(grep -cE '^(Expect [0-9]+ to [0-9]+ hours\.|预计需要 [0-9]+ 到 [0-9]+ 小时。)$' "$BATS_TEST_TMPDIR/$assignment/README.md") == 2 ]]
     done
     # That the check can fail.
-    for wrong in 'see [the map](tests/README.md)' 'type `make bench`' 'run tests/bench/run' 'in stage7_threads/server.c'; do
+    for wrong in 'see [the map](tests/README.md)' '    make bench' 'run tests/bench/run' 'in stage7_threads/server.c'; do
         echo "$wrong" >>"$BATS_TEST_TMPDIR/7/README.md"
         run ! check_readme "$BATS_TEST_TMPDIR/7"
         sed -i '$d' "$BATS_TEST_TMPDIR/7/README.md"
