@@ -91,7 +91,7 @@ ASSIGNMENT_NAME = $(or $(E),stage$(STAGE))
 FORMAT = table
 JOBS = 2
 handout:
-	@tests/grader/handout/pack "$(ASSIGNMENT)" "build/handout-$(ASSIGNMENT_NAME).zip"
+	@tests/grader/handout/pack $(if $(M),-m "$(M)" build,"$(ASSIGNMENT)" "build/handout-$(ASSIGNMENT_NAME).zip")
 
 grade:
 	@tests/grader/grade --format "$(FORMAT)" $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
@@ -147,6 +147,7 @@ help:
 	@echo "make solution E=9-cache               a server that does"
 	@echo "make test-exercises                   show that the tests of all exercises fail, and their solutions pass"
 	@echo "make handout STAGE=6                  the zip for students: task, start, tests (or E=9-cache)"
+	@echo "make handout M=6-child-keeps-looping  a zip with a mistake to hunt, which does not name it"
 	@echo "make grade STAGE=6 DIR=homework       grade a homework (or E=9-cache; FORMAT=tap, junit, json or gradescope)"
 	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
 	@echo "make gradescope STAGE=6               the zip that Gradescope takes as autograder"

@@ -16,6 +16,9 @@ def fatal: dies or (. != null and test("^the server (does not start|listens on p
 # What was wrong first when it was built.
 def first_error: (first(split("\n")[] | select(test("error|\\*\\*\\*|not found|undefined|^[A-Z].*\\.$"; "i"))) // "")[:200];
 
+# What a homework starts from.
+def before: if .exercise == "" then "stage \(.stage - 1)" else "stage \(.stage) without the exercise" end;
+
 def sum($own): [.[] | select(.own == $own and .points > 0)]
     | if length == 0 then null else {earned: (map(.earned) | add | cents), points: (map(.points) | add | cents)} end;
 
@@ -50,7 +53,7 @@ def not_graded($why): $why | gsub("\\s*\\n\\s*"; " | ") + "\n" | halt_error(3);
     new: ($tests | sum(true)), kept: ($tests | sum(false)),
     likeliest: (if $grade.built | not then ["the server is not built", ($grade.output | first_error | select(. != ""))] | join(": ")
         elif $causes == [] then null
-        elif $nothing_new and ($untestable | not) then "none of what is new works: this is still " + (if $grade.exercise == "" then "stage \($grade.stage - 1)" else "stage \($grade.stage), without the exercise" end)
-        else $causes | likeliest end),
+        else (if $nothing_new and ($untestable | not) then "this is still \($grade | before), nothing works yet of what is new; " else "" end)
+            + ($causes | likeliest) end),
     $tests}
 | del(.suites)
