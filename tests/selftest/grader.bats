@@ -163,8 +163,8 @@ LINES
     mapfile -t files < <(find . -name '*.c' -o -name '*.md' -o -name '*.html')
     run -1 grep -xF -f "$later" <(lines_of "${files[@]}")
     [[ -z $(find . -name '*.patch') ]]
-    # Its README has the points: 60 for eight tests of its own.
-    [[ $(grep -cE '^    7\.5 +' README.md) == 8 ]]
+    # Its README has the points, in two languages: 60 for eight tests of its own.
+    [[ $(grep -cE '^    7\.5 +' README.md) == 16 ]]
     cp "$kit/stage6_fork/server.c" .
     [[ $(as_student test ONLY=answer | tail -n 1) == *" passed, 0 failed"* ]]
     as_student grade | grep "^$name, stage 6: 100 of 100 points (new: 60 of 60, kept: 40 of 40)"
