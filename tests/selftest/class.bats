@@ -21,8 +21,7 @@ setup_file() {
     pick 1_fixed.bats "the server says in one line where" "a request in two pieces" >"$SMALL/tests/1_fixed.bats"
     pick 6_fork.bats "each client has a process" >"$SMALL/tests/6_fork.bats"
     make -s -C "$SMALL" build/client
-    tests/list 6 >/dev/null
-    (($(grep -h '^@test' "$SMALL"/tests/*.bats | wc -l) == 3))
+    [[ $(cat "$SMALL"/tests/*.bats | grep -c '^@test') == 3 ]]
 }
 setup() {
     leave_bats
@@ -36,9 +35,12 @@ teardown() {
     for process in ${PROCESSES:-}; do kill "$process" 2>/dev/null || true; done
 }
 
-# An archive with one source, or with what is said: "NAME" or "NAME=TARGET" for a link.
+# An archive. Each member has the source in it; NAME=TARGET is a link.
 pack() { # ARCHIVE MEMBER...
-    python3 - "$SOURCE" "$@" <<'PYTHON'
+    pack_source "$SOURCE" "$@"
+}
+pack_source() { # SOURCE ARCHIVE MEMBER...
+    python3 - "$@" <<'PYTHON'
 import io, os, sys, tarfile, zipfile
 source = open(sys.argv[1], "rb").read()
 path, members = sys.argv[2], sys.argv[3:]
@@ -82,6 +84,8 @@ taken() { [[ -f $OUT/homeworks/$1/server.c ]] || { jq . "$OUT/rows.json" && retu
     pack "$CLASS/raybob_LATE_12346_678902_hw6.zip" "server (1).c"
     pack "$CLASS/2023123456-王小明.zip" 作业6/main.c
     pack "$CLASS/fwd hw6 anna.tar.gz" ./hw6/server.c
+    mkdir "$CLASS/Anna Weber_123456_assignsubmission_onlinetext_"
+    echo "I hope it works" >"$CLASS/Anna Weber_123456_assignsubmission_onlinetext_/onlinetext.html"
     cp "$SOURCE" "$CLASS/a clone/stage6_fork/server.c"
     (cd "$BATS_TEST_TMPDIR" && bsdtar -c --format 7zip -f "$CLASS/李雷-2023123457.7z" server.c)
     # A .rar whose file is only stored.
@@ -176,7 +180,10 @@ with zipfile.ZipFile(sys.argv[1] + "/many.zip", "w") as archive:
 }
 
 @test "of several attempts the last counts, and the others are named" {
-    attempt() { sed "s/return 0/return $2/" "$SOURCE" >"$BATS_TEST_TMPDIR/$2.c" && (SOURCE=$BATS_TEST_TMPDIR/$2.c && pack "$CLASS/$1" server.c); }
+    attempt() { # ARCHIVE NUMBER: a homework that has it in it
+        sed "s/return 0/return $2/" "$SOURCE" >"$BATS_TEST_TMPDIR/$2.c"
+        pack_source "$BATS_TEST_TMPDIR/$2.c" "$CLASS/$1" server.c
+    }
     mkdir "$CLASS/carl"
     attempt carl/server-1.zip 1
     attempt carl/server-2.zip 2
@@ -325,7 +332,7 @@ PYTHON
     jq -n '{id: "", handed_in: true, why: null, notes: [], attempts: ["anna-1.zip"], in_roster: true, moodle: null, canvas: null} |
         [. + {key: "anna", name: "anna"}, . + {key: "javascript:x", name: "x", by_hand: 55, late: 0, remark: ""}]' >"$OUT/rows"
     tests/grader/class-report 4 class 0 "$OUT/rows" "$OUT"
-    [[ $(sed -n 3p "$OUT/grades.csv") == ',x,95,55,40,a <cause>; '* ]]
+    [[ $(sed -n 3p "$OUT/grades.csv") == ',x,95,55,40,"a <cause>; '* ]]
     [[ $(sed -n 2p "$OUT/grades.csv") == ',anna,72.5,,40,'* ]]
     tests/grader/class-report 6 class 0 "$OUT/rows" "$OUT"
     [[ $(sed -n 2p "$OUT/grades.csv") == ',anna,72.5,32.5,40,"a <cause>; earlier attempts, which do not count: anna-1.zip"' ]]
@@ -359,7 +366,7 @@ NAMES
     cp tests/grader/homework/right-stdio/server.c "$CLASS/own"
     sed 's/listener/socket_of_ours/g' tests/grader/homework/right-poll/server.c >"$CLASS/second/server.c"
     pack "$CLASS/third.zip" notes.txt
-    SOURCE=tests/grader/homework/right-poll/server.c pack "$CLASS/fourth.zip" "hw/server.c"
+    pack_source tests/grader/homework/right-poll/server.c "$CLASS/fourth.zip" hw/server.c
     echo '<a href="x"></a><!-- similar -->' >"$BATS_TEST_TMPDIR/index"
     mkdir "$OUT" && cp "$BATS_TEST_TMPDIR/index" "$OUT/index.html"
     run -0 tests/grader/similar -o "$OUT" 6 "$CLASS"
@@ -388,7 +395,7 @@ begin_sshd() { # DIRECTORY
 @test "two machines grade over ssh; one goes away in the middle, and no homework is lost" {
     ((EUID == 0)) || skip "an sshd of our own needs root"
     local directory=$BATS_TEST_TMPDIR/ssh logins=() homework login
-    mkdir -p -m 755 /run/sshd
+    mkdir -p /run/sshd
     mkdir -m 700 "$directory"
     ssh-keygen -q -t ed25519 -N '' -f "$directory/host"
     ssh-keygen -q -t ed25519 -N '' -f "$directory/user"
@@ -400,9 +407,18 @@ begin_sshd() { # DIRECTORY
     done
     tests/grader/grade-all -j 1 -o "$OUT" -s "${logins[0]},${logins[1]}" 6 "$CLASS" >"$BATS_TEST_TMPDIR/said" 2>&1 &
     all=$!
-    # The second machine goes away as soon as it grades.
-    graded_there() { pgrep -f "$SMALL/tests/grader/grade-sent 6 " >/dev/null && grep -q "^Accepted" "$directory/log-$PORT"; }
-    until graded_there || ! kill -0 "$all" 2>/dev/null; do sleep 0.1; done
+    # The second machine goes away while it grades.
+    grades_there() {
+        local process
+        for process in $(pgrep -f "$SMALL/tests/grader/grade-sent 6 "); do
+            while ((process > 1)); do
+                ((process != SSHD)) || return 0
+                process=$(ps -o ppid= -p "$process" || echo 0)
+            done
+        done
+        return 1
+    }
+    until grades_there || ! kill -0 "$all" 2>/dev/null; do sleep 0.1; done
     kill -0 "$all"
     mapfile -t sessions < <(pgrep -P "$SSHD")
     kill -KILL "$SSHD" "${sessions[@]}"
