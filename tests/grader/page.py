@@ -26,6 +26,12 @@ def similar_link(directory):
     return link("similar.html", say("similar homeworks")) if os.path.exists(os.path.join(directory, "similar.html")) else NO_LINK
 
 
+def table_of(heads, rows, name):
+    """A table that scrolls in its frame. Cells are HTML."""
+    return [f"<div class=\"scrolls\"><table class=\"{name}\">", "<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>",
+            *rows, "</table></div>"]
+
+
 def write_whole(path, text):
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
@@ -35,6 +41,7 @@ def write_whole(path, text):
 def write_page(path, title, body):
     with open(os.path.join(HERE, "class.css"), encoding="utf-8") as file:
         style = file.read()
-    head = ["<!DOCTYPE html>", "<html lang=\"en\">", "<meta charset=\"utf-8\">", "<meta name=\"viewport\" content=\"width=device-width\">",
-            f"<title>{html.escape(title)}</title>", f"<style>\n{style}</style>", "<main>"]
+    head = ["<!DOCTYPE html>", "<html lang=\"en\">", "<meta charset=\"utf-8\">",
+            "<meta name=\"viewport\" content=\"width=device-width\">", f"<title>{html.escape(title)}</title>",
+            f"<style>\n{style}</style>", "<main>"]
     write_whole(path, "\n".join([*head, *body, "</main>", "</html>", ""]))

@@ -149,12 +149,14 @@ with zipfile.ZipFile(sys.argv[1] + "/bomb.zip", "w", zipfile.ZIP_DEFLATED) as ar
 with zipfile.ZipFile(sys.argv[1] + "/many.zip", "w") as archive:
     for i in range(2001): archive.writestr(f"{i}.h", "")' "$CLASS"
     echo "no zip" >"$CLASS/broken.zip"
+    # For bsdtar this is an archive of the file that it names.
+    printf '#mtree\nserver.c type=file contents=%s\n' "$victim" >"$CLASS/list.7z"
     mkdir "$CLASS/inside"
     ln -s "$BATS_TEST_DIRNAME/../grader/homework/right-stdio" "$CLASS/inside/stage6_x"
     ln -s "$BATS_TEST_DIRNAME/../grader/homework/right-stdio" "$CLASS/itself"
     mkfifo "$CLASS/inside/server.c"
     collect
-    for key in zip-link tar-link tar-hard tar-device zip-out zip-root tar-out bomb many broken inside itself; do
+    for key in zip-link tar-link tar-hard tar-device zip-out zip-root tar-out bomb many broken list inside itself; do
         [[ $(row "$key" '.why != null') == true && ! -e $OUT/homeworks/$key ]] || { row "$key" . && return 1; }
     done
     taken through # the link is left out, and what is in its directory is a file of the homework's own
