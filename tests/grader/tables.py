@@ -121,10 +121,11 @@ def read_roster(path):
         own = {title: cell(row, titles.index(fold(title))) for title in ("ID", "SIS User ID", "SIS Login ID", "Section")
                if is_canvas and fold(title) in titles}
         one = own.get("SIS User ID") or own.get("SIS Login ID") or own.get("ID") or cell(row, columns.get("id"))
-        moodle = re.sub(r"\D", "", cell(row, columns.get("moodle")))
+        participant = re.fullmatch(r"\D+(\d+)", cell(row, columns.get("moodle")))  # Participant 123456
         if not (one or name) or fold(name) in ("points possible", "student, test"):
             continue
-        student = Student(one, name, (own.get("SIS Login ID", ""),), moodle, dict(own, Student=name) if is_canvas else None)
+        student = Student(one, name, (own.get("SIS Login ID", ""),), participant[1] if participant else "",
+                          dict(own, Student=name) if is_canvas else None)
         key = one or name
         if key in students and students[key].name != name:
             fail(f"ROSTER {path}, line {number}: {key} is there twice, as {students[key].name} and as {name}")
