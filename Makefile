@@ -52,7 +52,10 @@ refresh:
 	@tests/refresh
 
 # The tests' own tests: the grader, with homeworks that attack it; all surroundings that we know; make check.
-test-grader test-surroundings: test-%:
+test-grader:
+	@tests/selftest/run grader class
+
+test-surroundings: test-%:
 	@tests/selftest/run $*
 
 test-check:
@@ -85,11 +88,11 @@ test-exercise: all build/client
 test-exercises: all build/client
 	@tests/exercises/prove
 
-# An assignment, a stage or an exercise: what students get, one homework, a class of them, what Gradescope wants.
+# An assignment, a stage or an exercise: what students get, one homework, a class of them, which of them are alike, what
+# Gradescope wants.
 ASSIGNMENT = $(or $(E),$(STAGE))
 ASSIGNMENT_NAME = $(or $(E),stage$(STAGE))
 FORMAT = table
-JOBS = 2
 handout:
 	@tests/grader/handout/pack $(if $(M),-m "$(M)" build,"$(ASSIGNMENT)" "build/handout-$(ASSIGNMENT_NAME).zip")
 
@@ -97,7 +100,11 @@ grade:
 	@tests/grader/grade --format "$(FORMAT)" $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
 
 grade-all:
-	@tests/grader/grade-all -j "$(JOBS)" $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
+	@tests/grader/grade-all $(if $(JOBS),-j "$(JOBS)") $(if $(ROSTER),-r "$(ROSTER)") $(if $(ADJUST),-a "$(ADJUST)") \
+		$(if $(LATE),-l "$(LATE)") $(if $(SSHLOGIN),-s "$(SSHLOGIN)") $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
+
+similar:
+	@tests/grader/similar $(if $(ROSTER),-r "$(ROSTER)") $(if $(ASSIGNMENT),$(if $(DIR),"$(ASSIGNMENT)" "$(DIR)"))
 
 gradescope:
 	@tests/grader/gradescope/pack "$(ASSIGNMENT)" "build/gradescope-$(ASSIGNMENT_NAME).zip"
@@ -149,7 +156,8 @@ help:
 	@echo "make handout STAGE=6                  the zip for students: task, start, tests (or E=9-cache)"
 	@echo "make handout M=6-child-keeps-looping  a zip with a mistake to hunt, which does not name it"
 	@echo "make grade STAGE=6 DIR=homework       grade a homework (or E=9-cache; FORMAT=tap, junit, json or gradescope)"
-	@echo "make grade-all STAGE=6 DIR=homeworks  grade a class, JOBS=2 side by side"
+	@echo "make grade-all STAGE=6 DIR=class      grade a class (zips too); ROSTER=list.csv ADJUST=points.csv LATE=10 SSHLOGIN=lab1,lab2"
+	@echo "make similar STAGE=6 DIR=class        which homeworks are alike"
 	@echo "make gradescope STAGE=6               the zip that Gradescope takes as autograder"
 	@echo "make lessons       put the code of the servers into the lessons, after a change in one of them"
 	@echo "make test-lessons  test the lessons: their code, links, words, and the commands that they show"
@@ -158,6 +166,6 @@ help:
 	@echo "make clean         remove what was built"
 
 .PHONY: all test test-sanitize check refresh test-grader test-surroundings test-check bench fuzz diffs exercises exercise solution test-exercise \
-	test-exercises handout grade grade-all gradescope lessons test-lessons watch mistakes mistake clean help \
+	test-exercises handout grade grade-all similar gradescope lessons test-lessons watch mistakes mistake clean help \
 	$(foreach number,$(NUMBERS),stage$(number) test$(number) diff$(number))
 export SERVER

@@ -89,7 +89,7 @@ int main(void)
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
  * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
  * person types it into nc. A blank line is a line end right after another one: so the head ends
- * with LF CR LF, or with LF LF. */
+ * with LF CR LF, or with LF LF. (A CR before that does not matter.) */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -101,10 +101,10 @@ static size_t find_head_end(const char *text, size_t length)
 /* Receives the head of a request, up to its blank line. recv() waits until something has come, and
  * returns how many bytes that is: a part of the head, or all of it and more. It returns 0 if the
  * client has closed the connection, and -1 if it has failed: the client has sent nothing for
- * TIMEOUT seconds, or it is gone. With the error EINTR, a signal has interrupted it: that is no
- * failure. (The type ssize_t is a size_t that can also be -1. The last argument, 0, sets no
- * option.) Returns the length of the head, or 0 if no whole head has come, or none that fits into
- * MAX_HEAD bytes. */
+ * TIMEOUT seconds, or it is gone. With the error EINTR, a signal has interrupted it, or the server
+ * was stopped and continued: that is no failure. (The type ssize_t is a size_t that can also be -1.
+ * The last argument, 0, sets no option.) Returns the length of the head, or 0 if no whole head has
+ * come, or none that fits into MAX_HEAD bytes. */
 static size_t receive_head(int client, char *text)
 {
     size_t length = 0;
@@ -137,8 +137,8 @@ static void handle_client(int client)
 {
     char text[MAX_HEAD];
     /* SO_RCVTIMEO and SO_SNDTIMEO: one recv() or send() waits at most TIMEOUT seconds for the
-     * client, and then fails. Otherwise a client that is silent would keep the server for ever. (If
-     * these calls fail, the client is gone, and so recv() fails, too.) */
+     * client, and then fails. Otherwise a client that is silent would keep the server for ever.
+     * (These calls cannot fail with such a time.) */
     struct timeval limit = {.tv_sec = TIMEOUT};
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);

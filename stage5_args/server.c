@@ -34,7 +34,7 @@ enum {
     MAX_LOG = 1024,  /* bytes of a request that are logged */
     TIMEOUT = 5,     /* seconds that one recv() or send() waits for a client */
 
-    SEND_BUFFER = 131072, /* bytes that the kernel keeps for a client until it takes them */
+    SEND_BUFFER = 131072, /* bytes that the kernel keeps until the client has them */
     MAX_DRAIN = 1000,     /* calls of recv() for bytes that are thrown away */
     CHUNK = 32768,        /* bytes of a file that are sent at a time */
 };
@@ -190,7 +190,7 @@ int main(int argc, char **argv)
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
  * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
  * person types it into nc. A blank line is a line end right after another one: so the head ends
- * with LF CR LF, or with LF LF. */
+ * with LF CR LF, or with LF LF. (A CR before that does not matter.) */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -320,8 +320,8 @@ static const char *content_type(const char *path)
 
 /* Writes the head of a response into its buffer, line by line, and then the page of an error
  * response. The page repeats nothing that the client has sent: a browser might run it as a script.
- * snprintf() prints into memory, and returns how many bytes that is. The buffer is large enough:
- * only the target can be long, and it is shorter than MAX_HEAD. */
+ * snprintf() prints into memory, and returns how many bytes that is, or would be if there were room
+ * for them. There is: only the target can be long, and it is shorter than MAX_HEAD. */
 static void write_head(struct response *response, const struct request *request, const char *path)
 {
     const struct status *entry = statuses;
@@ -385,10 +385,10 @@ static void build_response(const char *text, size_t head_length, struct response
  * so that it is a string. recv() waits until something has come, and returns how many bytes that
  * is: a part of the head, or all of it and more. It returns 0 if the client has closed the
  * connection, and -1 if it has failed: the client has sent nothing for TIMEOUT seconds, or it is
- * gone. With the error EINTR, a signal has interrupted it: that is no failure. (The type ssize_t is
- * a size_t that can also be -1. The last argument, 0, sets no option.) Returns the number of bytes
- * in the text, or 0 if no whole head has come. MAX_HEAD bytes without a blank line are a head that
- * is too long. */
+ * gone. With the error EINTR, a signal has interrupted it, or the server was stopped and continued:
+ * that is no failure. (The type ssize_t is a size_t that can also be -1. The last argument, 0, sets
+ * no option.) Returns the number of bytes in the text, or 0 if no whole head has come. MAX_HEAD
+ * bytes without a blank line are a head that is too long. */
 static size_t receive_head(int client, char *text)
 {
     size_t length = 0;
@@ -437,10 +437,11 @@ static bool send_file(int client, int file)
  * reset), and the client can lose what it has not read yet. So if there is more, this function says
  * with shutdown() that the response is over, and then receives and throws away, until the client
  * closes, or has been silent for TIMEOUT seconds, or MAX_DRAIN is reached. With MSG_WAITALL, recv()
- * returns only when MAX_HEAD bytes have come, or when its time is up. There is more if the text
- * does not end with the head; if the method is another than GET and HEAD, so that a body may come;
- * or if poll(), which does not wait here, says that something has come since. What comes only after
- * that can still break off the connection. The text is not needed any longer, and takes the bytes. */
+ * goes on until MAX_HEAD bytes have come, its time is up, or the client closes. There is more if the
+ * method is another than GET and HEAD, so that a body may come; if the text does not end with the
+ * head; or if poll(), which does not wait here, says that something has come since. What comes only
+ * after that can still break off the connection. The text is not needed any longer, and takes the
+ * bytes. */
 static void drain(int client, char *text, size_t length)
 {
     struct pollfd input = {.fd = client, .events = POLLIN};
@@ -458,8 +459,8 @@ static void handle_client(int client)
 {
     char text[MAX_HEAD + 1];
     /* SO_RCVTIMEO and SO_SNDTIMEO: one recv() or send() waits at most TIMEOUT seconds for the
-     * client, and then fails. Otherwise a client that is silent would keep the server for ever. (If
-     * these calls fail, the client is gone, and so recv() fails, too.) */
+     * client, and then fails. Otherwise a client that is silent would keep the server for ever.
+     * (These calls cannot fail with such a time.) */
     struct timeval limit = {.tv_sec = TIMEOUT};
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -477,8 +478,8 @@ static void handle_client(int client)
         close_file(&response);
         if (sent) drain(client, text, length);
         /* Half a file must not look like a whole one. With SO_LINGER and a time of 0, close()
-         * breaks off the connection with a reset, and the client's next recv() fails. */
-        struct linger reset = {.l_onoff = 1};
+         * breaks off the connection with a reset: after what has come, the client's recv() fails. */
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
         if (!sent) setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
     close(client); /* ends the connection; even if it reports an error, the descriptor is free */

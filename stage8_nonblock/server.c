@@ -34,7 +34,7 @@ enum {
     TIMEOUT = 5,     /* seconds within which a client must send its request */
 
     SEND_TIMEOUT = 10,    /* seconds that the server waits until a client takes more bytes */
-    SEND_BUFFER = 131072, /* bytes that the kernel keeps for a client until it takes them */
+    SEND_BUFFER = 131072, /* bytes that the kernel keeps until the client has them */
     CHUNK = 2097152,      /* bytes of a file that are sent at a time; then others are served */
     MAX_FDS = 65536,      /* entries in the table of connections, for the descriptors 0 to 65535 */
     PAUSE = 1,            /* seconds without accept(), after it has failed */
@@ -183,7 +183,8 @@ static int server_init(struct server *server, struct sockaddr_in address)
     return 0;
 }
 
-/* Looks for new clients, serves each connection as far as it goes, and begins again, for ever. */
+/* Looks for new clients, serves each connection as far as it goes, and begins again, for ever. It
+ * also does so when there is nothing to do: the server takes all of a core. */
 static void server_run(struct server *server)
 {
     for (;;) {
@@ -225,7 +226,7 @@ int main(int argc, char **argv)
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
  * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
  * person types it into nc. A blank line is a line end right after another one: so the head ends
- * with LF CR LF, or with LF LF. */
+ * with LF CR LF, or with LF LF. (A CR before that does not matter.) */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -355,8 +356,8 @@ static const char *content_type(const char *path)
 
 /* Writes the head of a response into its buffer, line by line, and then the page of an error
  * response. The page repeats nothing that the client has sent: a browser might run it as a script.
- * snprintf() prints into memory, and returns how many bytes that is. The buffer is large enough:
- * only the target can be long, and it is shorter than MAX_HEAD. */
+ * snprintf() prints into memory, and returns how many bytes that is, or would be if there were room
+ * for them. There is: only the target can be long, and it is shorter than MAX_HEAD. */
 static void write_head(struct response *response, const struct request *request, const char *path)
 {
     const struct status *entry = statuses;
@@ -425,7 +426,7 @@ static bool would_block(void)
 }
 
 /* Puts a new client into the table of connections. From now on its request is expected, and its
- * time runs. SO_SNDBUF: as before, the kernel keeps only a few bytes for a client. So the server
+ * time runs. SO_SNDBUF: as before, the kernel keeps no more than this for a client. So the server
  * soon sees it when the client takes some. (If this fails, a slow client may be dropped.) */
 static void add_connection(struct server *server, int client)
 {
@@ -526,12 +527,12 @@ static enum action drain(struct connection *connection)
 
 /* Closes a connection, and frees its entry of the table. If a response is not sent to its end, half
  * a file must not look like a whole one: with SO_LINGER and a time of 0, close() breaks off the
- * connection with a reset, and the client's next recv() fails. */
+ * connection with a reset, and after what has come, the client's recv() fails. */
 static void close_connection(struct connection *connection)
 {
     if (connection->state == SENDING) {
         close_file(&connection->exchange->response);
-        struct linger reset = {.l_onoff = 1};
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
         setsockopt(connection->client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
     close(connection->client);

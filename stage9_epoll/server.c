@@ -39,7 +39,7 @@ enum {
     TIMEOUT = 5,     /* seconds within which a client must send its request */
 
     SEND_TIMEOUT = 10,     /* seconds that the server waits until a client takes more bytes */
-    SEND_BUFFER = 1048576, /* bytes that the kernel keeps for a client until it takes them */
+    SEND_BUFFER = 1048576, /* bytes that the kernel keeps until the client has them */
     CHUNK = 2097152,       /* bytes of a file that are sent at a time; then others are served */
     MAX_FDS = 65536,       /* entries in the table of connections, for the descriptors 0 to 65535 */
     MAX_EVENTS = 64,       /* events that the kernel reports at a time */
@@ -158,10 +158,11 @@ static int fail(const char *call)
     return 1;
 }
 
-/* Tells the kernel which events of a socket to report: EPOLLIN, there is something to receive;
- * EPOLLOUT, there is room to send. The operation is EPOLL_CTL_ADD for a socket that is new on the
- * kernel's list, EPOLL_CTL_MOD for one that is already on it. epoll_wait() returns data with each
- * event: so the server learns whose event it is. Returns false if the kernel has no memory. */
+/* Tells the kernel which events of a socket to report: EPOLLIN, there is something to receive, or a
+ * client to accept; EPOLLOUT, there is room to send. The operation is EPOLL_CTL_ADD for a socket
+ * that is new on the kernel's list, EPOLL_CTL_MOD for one that is already on it. epoll_wait()
+ * returns data with each event: so the server learns whose event it is. Returns false if the kernel
+ * has no memory. */
 static bool watch(struct server *server, int operation, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -284,7 +285,7 @@ int main(int argc, char **argv)
 /* Looks for the blank line that ends the head of a request. Returns the length of the head with its
  * blank line, or 0 if that line has not come yet. Each line ends with CR LF, or with LF alone if a
  * person types it into nc. A blank line is a line end right after another one: so the head ends
- * with LF CR LF, or with LF LF. */
+ * with LF CR LF, or with LF LF. (A CR before that does not matter.) */
 static size_t find_head_end(const char *text, size_t length)
 {
     for (size_t i = 2; i < length; i++)
@@ -483,8 +484,8 @@ static const char *content_type(const char *path)
 
 /* Writes the head of a response into its buffer, line by line, and then the page of an error
  * response. The page repeats nothing that the client has sent: a browser might run it as a script.
- * snprintf() prints into memory, and returns how many bytes that is. The buffer is large enough:
- * only the target can be long, and it is shorter than MAX_HEAD. */
+ * snprintf() prints into memory, and returns how many bytes that is, or would be if there were room
+ * for them. There is: only the target can be long, and it is shorter than MAX_HEAD. */
 static void write_head(struct response *response, const struct request *request, const char *path)
 {
     const struct status *entry = statuses;
@@ -526,8 +527,8 @@ static void close_file(struct response *response)
     response->file = -1;
 }
 
-/* Puts a small file into the buffer, after its head: then one send() takes both. A part that cannot
- * be read, or a file that is too large, is left to send_response(). */
+/* Puts a small file into the buffer, after its head: then one send() takes both. A file that is too
+ * large, or is not read whole at once, is left to send_response(). */
 static void add_small_file(struct response *response)
 {
     char *end = response->buffer + response->length;
@@ -573,8 +574,8 @@ static bool would_block(void)
 
 /* Puts a new client into the table of connections. From now on its request is expected, and its
  * time runs. SO_SNDBUF: each time that there is room in the send buffer again, the kernel reports an
- * event. With a larger buffer than before, a large file takes fewer of them. (If this fails, it
- * takes more.) */
+ * event. With a larger buffer than before, a large file takes fewer of them. (The kernel may allow
+ * less; then it takes more.) */
 static void add_connection(struct server *server, int client)
 {
     int send_buffer = SEND_BUFFER;
@@ -689,12 +690,12 @@ static enum action drain(struct connection *connection)
 
 /* Closes a connection, and frees its entry of the table. If a response is not sent to its end, half
  * a file must not look like a whole one: with SO_LINGER and a time of 0, close() breaks off the
- * connection with a reset, and the client's next recv() fails. */
+ * connection with a reset, and after what has come, the client's recv() fails. */
 static void close_connection(struct connection *connection)
 {
     if (connection->state == SENDING) {
         close_file(&connection->exchange->response);
-        struct linger reset = {.l_onoff = 1};
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
         setsockopt(connection->client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
     close(connection->client);
