@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What the tests and the grader print in Chinese, and what stays as it is in every language.
-# Needs: patch:patch unzip:unzip zip:zip
+# Needs: gnuplot:gnuplot-nox parallel:parallel patch:patch python3:python3 unzip:unzip zip:zip
 bats_require_minimum_version 1.5.0
 
 # Two mistakes, whose reports have causes and hints.
@@ -87,6 +87,19 @@ all_chinese() {
         done
         diff "$BATS_TEST_TMPDIR/en" "$BATS_TEST_TMPDIR/zh"
     done
+}
+
+@test "a class: its page, its reports and the causes in grades.csv are in Chinese, the columns and the JSON are as ever" {
+    grades=$BATS_TEST_TMPDIR/grades
+    mkdir -p "$BATS_TEST_TMPDIR/class/"{empty,ends}
+    printf '#!/bin/sh\nexit 3\n' >"$BATS_TEST_TMPDIR/class/ends/server"
+    chmod +x "$BATS_TEST_TMPDIR/class/ends/server"
+    env REPORT=zh tests/grader/grade-all -o "$grades" 1 "$BATS_TEST_TMPDIR/class"
+    cat "$grades/grades.csv"
+    [[ $(head -n 1 "$grades/grades.csv") == *"id,name,points,new,kept,cause" && $(<"$grades/grades.csv") == *"服务器自己结束了，退出状态是 3"* ]] || return 1
+    [[ $(head -n 1 "$grades/ends.txt") == "ends，第 1 阶段：0 分，"*"服务器自己结束了，退出状态是 3" ]] || return 1
+    grep -q '<html lang="zh-CN">' "$grades/index.html" && grep -qF "$(tests/lib/translate <<<"only this machine is served")" "$grades/index.html" || return 1
+    jq -e '.likeliest == "the server ends by itself, with exit status 3" and all(.tests[]; has("title") | not)' "$grades/ends.json"
 }
 
 @test "an exercise is shown and tested in Chinese" {
