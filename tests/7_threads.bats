@@ -13,8 +13,13 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     wait_until "the threads of earlier clients have ended" steady
     ten() { look && ((THREADS == before + 10 && CHILDREN == 0)); }
     connect_ten() {
-        threads() { explain "10 threads more, and no process, as long as 10 clients are connected" \
-            "here are $((THREADS - before)) threads and $CHILDREN processes: pthread_create() for each client"; }
+        threads() {
+            ((THREADS != before + 1)) ||
+                because "the server waits for one thread before it accepts the next client (pthread_join() at once: pthread_detach() instead)"
+            ((CHILDREN == 0 || THREADS > before)) || because "a client is served by a process of its own, and not by a thread"
+            explain "10 threads more, and no process, as long as 10 clients are connected" \
+                "here are $((THREADS - before)) threads and $CHILDREN processes: pthread_create() for each client"
+        }
         hold -n 10 && { eventually ten || threads; } || return 1
         pause 1.5 # a thread whose socket is closed under it lives for another second
         eventually ten || threads
@@ -50,6 +55,32 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
         cp "$JOB/$file" "$ANSWER"
         read_status
         expect_file "$HTML/$file-$NAME" "is there one buffer, or one variable with the socket, for two threads?" || return 1
+    done
+}
+
+@test "requests that are read at the same time are not mixed up" {
+    # A long path takes its time: what is static then, or global, is overwritten while it is in use.
+    long=$(printf '/%0100d' 1 2 3 4 5 6)
+    for i in 1 2 3 4; do
+        mark[i]=$(random_name)
+        mkdir -p "$HTML/${mark[i]}$long"
+        random_name >"$HTML/${mark[i]}$long/page.txt"
+    done
+    for i in 1 2 3 4; do
+        "$CLIENT" -t "$LIMIT" -r 300 "$PORT" send "GET /${mark[i]}$long/page.txt?$i HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' read \
+            >"$JOB/mixed-$i" 2>"$JOB/client" 3>&- &
+    done
+    wait
+    hint="what belongs to one client is a local variable of the thread that serves it: no static or global buffer, and no strtok(), \
+which keeps its place in one"
+    for i in 1 2 3 4; do
+        right=$(grep -acxF "$(<"$HTML/${mark[i]}$long/page.txt")" "$JOB/mixed-$i" || true)
+        ((right == 300)) || explain "300 times the page of client $i" "here it is $right times: $hint" || return 1
+    done
+    for i in 1 2 3 4; do
+        lines() { (($(grep -cxE "\[[0-9]+\] GET /${mark[i]}$long/page.txt\?$i 200" "$LOG") == 300)); }
+        eventually lines || explain "300 lines in the log for client $i" "here are $(grep -cxE "\[[0-9]+\] GET /${mark[i]}$long/page.txt\?$i 200" "$LOG"): \
+print a line with one call, from a buffer that no other thread has" || return 1
     done
 }
 

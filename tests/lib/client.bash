@@ -11,6 +11,7 @@ client() { # OPTION... ACTION...
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
     [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
     "$CLIENT" -t "$seconds" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
+    RESULT=$result
     if [[ $result == 4 && ${*: -1} == read ]]; then # out of time
         echo >>"$TOGETHER-hung"
         because "an answer comes, but the connection is not closed after it"

@@ -26,7 +26,12 @@ explain() { # EXPECTED HINT
     [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[A-Za-z-]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
         cause="its answers have no blank line between the fields and the body"
     touch "$JOB/explained"
-    [[ -z ${cause:=${CAUSE:-}} ]] || echo "cause:    $cause"
+    # More of them than this, and fork() fails for everybody.
+    cause=${cause:-$(zombies 300 || true)} cause=${cause:-${CAUSE:-}}
+    [[ -n $cause || -s $ANSWER || ! -s $SENT || $RESULT == 3 ]] || cause=$(crash || true)
+    [[ -n $cause || $RESULT != 3 ]] || cause="$([[ -s $ANSWER ]] && echo "the end of the answer is a reset, not an end" ||
+        echo "the connection is reset before an answer comes"): close() does that while there is input that was not read, or with SO_LINGER and a time of 0"
+    [[ -z $cause ]] || echo "cause:    $cause"
     echo "expected: $1"
     [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"
     [[ ! -e $ANSWER ]] || echo "received: $(if [[ -s $ANSWER ]]; then head -c 600 "$ANSWER" | printable; else echo "nothing"; fi)"
