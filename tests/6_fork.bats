@@ -89,7 +89,7 @@ waitpid() with WNOHANG"
         release
         ((ms >= 2500)) || return 0
     done
-    because "while a child serves a client that stalls, the next clients wait: does the parent wait for all its children?"
+    because "the parent waits until all its children have ended, also those that still serve a client: wait() in the handler of SIGCHLD, in place of waitpid() with WNOHANG?"
     explain "two answers at once, beside a client that stalls" "they took $ms ms: $hint"
 }
 

@@ -227,7 +227,7 @@ death() {
         elif lingers "$ASKED" && tail -n 1 "$ERRORS" | grep -qi "in use"; then
             echo "the server ends at its start, because connections of the one before still linger (the notes: 2msl): it does not set SO_REUSEADDR"
         else
-            echo "the server ends by itself, with exit status $status"
+            echo "the server ends by itself, with exit status $status$( ((STAGE != 7)) || echo " (exit() in a thread ends all threads)")"
         fi
     elif [[ -e $JOB/group ]] && ! alive "$(<"$JOB/group")"; then
         echo "the server was killed$([[ ! -s $TOGETHER-killed ]] || tail -n 1 "$TOGETHER-killed" | sed 's/^killed//')"
