@@ -280,7 +280,17 @@ waits until the client is idle for too long"
 
 @test "requests that wait when the client has shut down its sending half are answered" {
     for ((i = 0; i < 20; i++)); do printf '%s' "$get"; done >"$JOB/requests"
-    play file "$JOB/requests" shutdown read || return 1
+    # The server sees the requests and the end together: it is stopped until both are there.
+    find_children
+    processes=("$PID" "${FOUND[@]}")
+    kill -STOP "${processes[@]}"
+    "$CLIENT" -t "$LIMIT" "$PORT" file "$JOB/requests" shutdown read >"$ANSWER" 2>"$JOB/client" 3>&- &
+    OTHER=$!
+    printf -v hex %04X "$PORT"
+    half_closed() { grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F:]+ 08 " /proc/net/tcp; } # CLOSE_WAIT
+    wait_until "a client that has sent its requests, and has shut down its sending half" half_closed || return 1
+    kill -CONT "${processes[@]}"
+    wait "$OTHER" || true
     read_statuses
     ((${#ANSWERS[@]} == 20)) || explain "20 answers" "here are ${#ANSWERS[@]}: EPOLLRDHUP, or a recv() that returns 0, says that no more will come, not that \
 the client has left"
