@@ -85,9 +85,9 @@ global, and not in a function such as strtok() that keeps it"
     done
     because "lines of the log are mixed up when two clients are served at the same time: print each line with one call, from a buffer of its own"
     for i in {1..6}; do
-        count() { lines=$(grep -acE "^\[[0-9]+\] GET /${mark[i]}[^ []* 200\$" "$LOG" || true); }
-        complete() { count && ((lines == rounds[i])); }
-        eventually complete || explain "${rounds[i]} lines in the log for client $i" "here are $lines" || return 1
+        count() { logged=$(grep -acE "^\[[0-9]+\] GET /${mark[i]}[^ []* 200\$" "$LOG" || true); }
+        complete() { count && ((logged == rounds[i])); }
+        eventually complete || explain "${rounds[i]} lines in the log for client $i" "here are $logged" || return 1
     done
 }
 

@@ -221,7 +221,7 @@ is reported and not dealt with is reported again at once (events are bits: EPOLL
 @test "files of all sizes, HEAD and errors follow each other on one connection" {
     # Each answer is as long as it says, has the status that belongs to it, and the next begins right after it.
     mark=$(random_name)
-    expected=() actions=()
+    answers=() actions=()
     for size in 300000 0 1 200000 9000 2100000 2500000 100 8192 70000; do
         file=$mark-$size
         random_bytes "$size" >"$HTML/$file"
@@ -229,11 +229,11 @@ is reported and not dealt with is reported again at once (events are bits: EPOLL
             # shellcheck disable=SC2086
             make_request $line
             actions+=(send "$REQUEST" "answer$([[ $line != HEAD* ]] || echo -head)")
-            expected+=("$line $([[ $line == *-no ]] && echo 404 || echo 200)")
+            answers+=("$line $([[ $line == *-no ]] && echo 404 || echo 200)")
         done
     done
     play -t 60 "${actions[@]}" send "$last" read || return 1
-    printf '%s\n' "${expected[@]}" >"$JOB/expected"
+    printf '%s\n' "${answers[@]}" >"$JOB/expected"
     wrong=$(perl -e '
         my ($answer, $html) = @ARGV;
         local $/;
@@ -256,8 +256,8 @@ is reported and not dealt with is reported again at once (events are bits: EPOLL
         }' "$ANSWER" "$HTML" <"$JOB/expected")
     rm -f "$ANSWER" # too long to be shown
     [[ -z $wrong ]] || explain "41 answers, each to its request" "$wrong: nothing of one answer may be left for the next: offset, length, status" || return 1
-    lines() { (($(grep -cF "/$mark-" "$LOG") == ${#expected[@]})); }
-    eventually lines || explain "a line in the log for each request" "${#expected[@]} requests on one connection have $(grep -cF "/$mark-" "$LOG") lines"
+    lines() { (($(grep -cF "/$mark-" "$LOG") == ${#answers[@]})); }
+    eventually lines || explain "a line in the log for each request" "${#answers[@]} requests on one connection have $(grep -cF "/$mark-" "$LOG") lines"
 }
 
 @test "the last request of a connection says whether it closes, not the first" {
