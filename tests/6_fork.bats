@@ -121,6 +121,19 @@ waitpid() with WNOHANG"
 }
 
 # bats test_tags=until:6
+@test "each request leaves one line in the log, and no child prints what the parent has printed" {
+    settle
+    before=$(count_lines "$LOG")
+    for _ in 1 2 3; do get "/?$(random_name)"; done
+    settle
+    enough() { (($(count_lines "$LOG") >= before + 3)); }
+    eventually enough || because "the line of the log stays in a buffer of the child: fflush() before _exit(), which throws the buffer away"
+    after=$(count_lines "$LOG")
+    ((after <= before + 3)) || because "stdout is not flushed before fork(): each child has a copy of what is in the parent's buffer, and prints it again"
+    ((after == before + 3)) || explain "three lines more in the log after three requests" "here are $((after - before)): $(said "$LOG")"
+}
+
+# bats test_tags=until:6
 @test "the parent closes its copy of each client's socket" {
     settle
     before=$DESCRIPTORS children=$CHILDREN

@@ -111,7 +111,8 @@ global, and not in a function such as strtok() that keeps it"
     client -r 50 send "$request" read >/dev/null
     look
     threads=$THREADS memory=$(memory_kb VmSize)
-    client -t 120 -r 500 send "$request" read >/dev/null
+    client -t 120 -r 500 send "$request" read >/dev/null ||
+        explain "500 answers" "pthread_create() fails after a while: a thread that is neither joined nor detached keeps its stack; the client says: $(said "$JOB/client")" || return 1
     gone() { look && ((THREADS <= threads)); }
     wait_until "all threads of clients that have left have ended" gone
     grown=$(($(memory_kb VmSize) - memory))

@@ -15,6 +15,12 @@ said() { # FILE...
 # Says beforehand what the cause is if the test fails.
 because() { CAUSE=$1; } # CAUSE
 
+# The same, if the client's last connection has ended with a reset.
+because_reset() {
+    [[ $RESULT != 3 ]] || because "the end of the answer is a reset, not an end: close() does that while there is input that was not read, \
+or with SO_LINGER and a time of 0"
+}
+
 # Says why a test fails, and fails. What is known of the cause comes first.
 explain() { # EXPECTED HINT
     local cause line=''
@@ -29,8 +35,6 @@ explain() { # EXPECTED HINT
     # More of them than this, and fork() fails for everybody.
     cause=${cause:-$(zombies 300 || true)} cause=${cause:-${CAUSE:-}}
     [[ -n $cause || -s $ANSWER || ! -s $SENT || $RESULT == 3 ]] || cause=$(crash || true)
-    [[ -n $cause || $RESULT != 3 ]] || cause="$([[ -s $ANSWER ]] && echo "the end of the answer is a reset, not an end" ||
-        echo "the connection is reset before an answer comes"): close() does that while there is input that was not read, or with SO_LINGER and a time of 0"
     [[ -z $cause ]] || echo "cause:    $cause"
     echo "expected: $1"
     [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"
@@ -53,7 +57,7 @@ try() { # ITEM COMMAND...
 expect_no_wrong() { # EXPECTED HINT
     [[ -s $JOB/wrong ]] || return 0
     rm -f "$ANSWER" "$SENT" "$JOB/explained"
-    explain "$1" "$2" || true
+    explain "$1" "$2; here: $(head -n 1 "$JOB/wrong" | sed 's/^ *//' | head -c 100)" || true
     echo "wrong:"
     cat "$JOB/wrong"
     return 1

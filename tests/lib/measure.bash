@@ -178,6 +178,7 @@ limit() { # PID OPTION...
 # A request to a server that can start neither process nor thread.
 get_without_processes() {
     local soft
+    STARVED=yes
     soft=$(limit "$PID" --nproc --output SOFT --noheadings)
     limit "$PID" --nproc=1:
     IF_SILENT="the socket of a client that nobody can serve is closed; fork() returns -1 then, pthread_create() an error number, which is above 0" get /

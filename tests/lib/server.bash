@@ -96,7 +96,8 @@ launch() {
     status_of SigCgt >"$JOB/caught"
     printf 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
     client file "$SENT" answer >"$JOB/first" || true
-    [[ -s $JOB/first ]] || give_up "an answer to GET /" "$(crash || echo "the server listens on port $PORT, but does not answer GET /")" || return 1
+    [[ -s $JOB/first ]] || give_up "an answer to GET /" "$(crash || echo "the server listens on port $PORT, but does not answer GET /$( ((STAGE != 7)) ||
+        echo " (does the main thread close the client's socket, too? all threads share it, so only the one that serves the client closes it)")")" || return 1
     discard "$JOB/failures" "$SENT"
     : >>"$TOGETHER-started"
     : >"$JOB/frame"
@@ -214,7 +215,8 @@ crash() {
 
 # Says how the server has ended, if it has done so by itself.
 death() {
-    [[ ! -e $JOB/killed ]] || return 0
+    [[ ! -e $JOB/killed && -e $JOB/group ]] || return 0
+    alive "${PID:-}" || within 2 test -s "$JOB/ended" || true # the shell beside it notes it in a moment
     if [[ -s $JOB/ended ]]; then
         local status signal
         status=$(<"$JOB/ended")
@@ -227,9 +229,10 @@ death() {
         elif lingers "$ASKED" && tail -n 1 "$ERRORS" | grep -qi "in use"; then
             echo "the server ends at its start, because connections of the one before still linger (the notes: 2msl): it does not set SO_REUSEADDR"
         else
-            echo "the server ends by itself, with exit status $status$( ((STAGE != 7)) || echo " (exit() in a thread ends all threads)")"
+            echo "the server ends by itself, with exit status $status$( ((STAGE != 7)) || echo " (exit() in a thread ends all threads)")$([[ $STAGE != 6 || -z ${STARVED:-} ]] ||
+                echo ": when fork() fails, it returns -1, and the parent must not go on as if it were the child")"
         fi
-    elif [[ -e $JOB/group ]] && ! alive "$(<"$JOB/group")"; then
+    elif ! alive "$(<"$JOB/group")"; then
         echo "the server was killed$([[ ! -s $TOGETHER-killed ]] || tail -n 1 "$TOGETHER-killed" | sed 's/^killed//')"
     fi
 }
