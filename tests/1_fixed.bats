@@ -91,7 +91,7 @@ load lib/helpers
         two() { (($(grep -ciE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$PORT") 0+:0000 0A" /proc/net/tcp) > 1)); }
         ! eventually two || because "two servers can have the same port at once: SO_REUSEPORT is set (SO_REUSEADDR | SO_REUSEPORT is that one, too)"
     fi
-    expect_end 1 || return 1
+    expect_end 1 "bind() and listen() return -1 then" || return 1
     complains "*$PORT*Address already in use*" ||
         explain "one line such as: bind 127.0.0.1:$PORT: Address already in use" "it says: $(said "$JOB/complaint")"
 }
