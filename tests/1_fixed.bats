@@ -30,7 +30,7 @@ load lib/helpers
 
 @test "a request in two pieces is answered once, after the blank line" {
     client send $'GET / HTTP/1.1\r\nHost: te' silence 300 send $'st\r\nConnection: close\r\n\r\n' read \
-        >"$ANSWER" || explain "no answer before the blank line" "one recv() need not be the whole request" || return 1
+        >"$ANSWER" || { because_reset && explain "no answer before the blank line, and an end after it" "one recv() need not be the whole request"; } || return 1
     read_status
     expect_status 200 "receive until the blank line has come" || return 1
     read_statuses
@@ -85,7 +85,13 @@ load lib/helpers
 @test "a port that is taken is named in one line, and the exit status is 1" {
     # shellcheck disable=SC2046
     try_server "$SITE" $(port_arguments "$PORT")
-    expect_end 1 || return 1
+    if ((ENDED == 137)); then
+        # shellcheck disable=SC2046
+        start_other "$PLACE/server" $(port_arguments "$PORT")
+        two() { (($(grep -ciE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$PORT") 0+:0000 0A" /proc/net/tcp) > 1)); }
+        ! eventually two || because "two servers can have the same port at once: SO_REUSEPORT is set (SO_REUSEADDR | SO_REUSEPORT is that one, too)"
+    fi
+    expect_end 1 "bind() and listen() return -1 then" || return 1
     complains "*$PORT*Address already in use*" ||
         explain "one line such as: bind 127.0.0.1:$PORT: Address already in use" "it says: $(said "$JOB/complaint")"
 }
@@ -109,7 +115,10 @@ load lib/helpers
         OTHER=$!
         wait_until "the server accepts the client" has_client || return 1
         find_children
-        processes=("$PID" "${FOUND[@]}")
+        processes=("$PID")
+        for process in "${FOUND[@]}"; do # a zombie can be stopped no more
+            ! alive "$process" || processes+=("$process")
+        done
         ((STAGE == 8)) || wait_until "the server waits for the rest of the request" asleep S || return 1
         kill -STOP "${processes[@]}"
         wait_until "the server is stopped" asleep T || return 1
@@ -140,7 +149,8 @@ load lib/helpers
     request=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
     for ((length = 0; length < ${#request}; length += 5)); do
         client -r 5 send "${request:0:length}" close
-        client -r 5 send "${request:0:length}" shutdown read >/dev/null
+        client -r 5 send "${request:0:length}" shutdown read >/dev/null ||
+            { because_reset && explain "the end of the connection" "recv() returns 0: no more will come"; } || return 1
     done
     client -r 20 send "$request" close
     expect_service "recv() returns 0, and the server goes on"
@@ -191,8 +201,8 @@ closes its connection? A client with nothing more to send is closed at once"
     settle
     children=$CHILDREN threads=$THREADS descriptors=$DESCRIPTORS memory=$(resident_kb)
     requests 100 >/dev/null
-    eventually settled || explain "as many children, threads and descriptors as before: $children, $threads, $descriptors" \
-        "now there are $CHILDREN, $THREADS, $DESCRIPTORS: what is opened for a client must be closed" || return 1
+    eventually settled || { because "$(zombies 50 || true)" && explain "as many children, threads and descriptors as before: $children, $threads, $descriptors" \
+        "now there are $CHILDREN, $THREADS, $DESCRIPTORS: what is opened for a client must be closed"; } || return 1
     ! measures_memory || (($(resident_kb) < memory + 2048)) || explain "no more memory than before" "$memory KiB before, $(resident_kb) now"
 }
 

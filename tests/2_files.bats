@@ -58,7 +58,7 @@ load lib/helpers
         start=${EPOCHREALTIME/./}
         receive -t 60 -b 50000 file "$SENT" wait 2500 read || return 1
         ms=$(((${EPOCHREALTIME/./} - start) / 1000))
-        expect_file "$HTML/large-$NAME" "send() may take less than it is given: go on with the rest" || return 1
+        expect_file "$HTML/large-$NAME" "send() may take less than it is given: go on with the rest; a reader that takes nothing for 3 s has not left" || return 1
         ((ms >= 6000)) || return 0
     done
     explain "the file in less than 6 s" "it took $ms ms: the server does not see that there is room to send again"
@@ -69,7 +69,7 @@ load lib/helpers
     random_bytes 12000000 >"$HTML/large-$NAME" # a third of it may wait in the kernel
     printf 'GET /large-%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$NAME" >"$SENT"
     receive -t 60 -b 100000 file "$SENT" slowly 80000 80
-    expect_file "$HTML/large-$NAME" "5 s without progress end a connection, not 5 s in all"
+    expect_file "$HTML/large-$NAME" "go on with the rest when send() takes less than it is given; 5 s without progress end a connection, not 5 s in all"
 }
 
 # bats test_tags=slow,given
@@ -105,7 +105,7 @@ load lib/helpers
     done
     curl --silent --show-error --max-time "$LIMIT" --parallel --parallel-immediate --parallel-max 200 \
         --output "$JOB/many/#1.txt" "http://127.0.0.1:$PORT/many/[1-200].txt" 2>"$JOB/client" 3>&- ||
-        explain "200 answers to curl" "curl says: $(said "$JOB/client")" || return 1
+        explain "200 answers to curl" "is something shared between two clients? does a connection wait that nobody accepts? curl says: $(said "$JOB/client")" || return 1
     wrong=$(diff -rq "$HTML/many" "$JOB/many" | wc -l)
     ((wrong == 0)) || explain "200 files, each as it is under html/" \
         "$wrong are not: is something shared between two clients? does a connection wait that nobody accepts?"
@@ -117,7 +117,7 @@ load lib/helpers
         known=$(count_lines "$ERRORS")
         complained() { (($(count_lines "$ERRORS") > known)); }
         get "$target"
-        expect_no_file - "stage 2 closes the connection" || return 1
+        expect_no_file - "stage 2 closes the connection, and sends no byte before the file is open" || return 1
         wait_until "a line on stderr that says why $target gets no answer" complained || return 1
     done
     result=0
@@ -193,6 +193,8 @@ load lib/helpers
     target="/?$(random_name)" # every stage answers this with 200
     get "$target"
     line="GET $target 200"
+    other() { grep -aF "$target" "$LOG" | tail -n 1 | printable; }
+    eventually grep -qaF "$target" "$LOG" && because "the line of a request in the log is not [process id] $line, but $(other)"
     eventually grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG" || explain "this line on stdout: [process id] $line" \
         "print it when the answer is known, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
     [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")"

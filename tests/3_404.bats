@@ -287,7 +287,8 @@ http_date() { # SECONDS AGO
 @test "empty lines that come in pieces before the request are skipped" {
     close=$'Host: test\r\nConnection: close\r\n\r\n'
     client send $'\r\n\r\n\r\n' silence 200 send $'\r\n' silence 200 send $'GET / HTTP/1.1\r\n'"$close" read >"$ANSWER" ||
-        explain "no answer before the request, and one after it" "$(said "$JOB/client")" || return 1
+        explain "no answer before the request, and one after it" "after each recv(): is the text ended by a 0, and does its length count what was removed? \
+$(said "$JOB/client")" || return 1
     read_status
     expect_status 200 "after each recv(): is the text ended by a 0, and does its length count what was removed?"
 }

@@ -41,6 +41,29 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     in_time come_and_go
 }
 
+# bats test_tags=given
+@test "a client that has shut down its sending half gets its whole answer" {
+    random_bytes 12000000 >"$HTML/large-$NAME" # more than the kernel takes at once
+    hint="recv() returns 0: the client will send no more, but it still receives; what it has asked for is sent"
+    for target in / "/large-$NAME"; do
+        IF_SILENT=$hint receive send "GET $target HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' shutdown wait 300 slowly 3000000 100 || return 1
+        expect_file "$HTML/${target#/}$([[ $target != / ]] || echo index.html)" "$hint" || return 1
+    done
+}
+
+# bats test_tags=given
+@test "clients that leave in the middle of a request leave no memory behind" {
+    client -r 100 send "GET / HT" close
+    get /
+    before=$(memory_kb VmSize)
+    client -r 1000 send "GET / HT" close
+    client -r 500 send "GET /$NAME.bin HTTP/1.1"$'\r\nHost: test\r\n\r\n' answer-head reset
+    get /
+    grown=$(($(memory_kb VmSize) - before))
+    ! measures_memory || ((grown < 4096)) || explain "no more memory than before" \
+        "it grew by $grown KiB with 1,500 clients that left: what is allocated for a client is freed wherever its connection is closed"
+}
+
 # bats test_tags=weight:2,given
 @test "a huge download holds up nobody" {
     truncate -s 4G "$HTML/vast-$NAME"

@@ -5,7 +5,11 @@ def detail($key; $words):
     (first(.output | split("\n")[] | select(startswith($key))) // "") | .[10:]
     | if . == "" then "" else "; \($words): " + (if length > 120 then .[:120] + "..." else . end) end;
 
-def dies: . != null and test("^the server (dies|ends|was killed)");
+# The first line of the hint of a test that names no cause.
+def hint: (first(.output | split("\n")[] | select(startswith("hint: "))) // "") | .[10:]
+    | if . == "" then "" else ": " + (if length > 240 then .[:240] + "..." else . end) end;
+
+def dies: . != null and test("^(the|a child of the) server (dies|ends|was killed)");
 
 # The failed tests: first those that say that the server dies, then those of the stage's own concept, then the
 # others, from the first stage on. Whoever fails for a cause that an earlier one names comes right after it, marked "again".
@@ -18,6 +22,6 @@ def by_cause:
 def likeliest:
     (map(select(.[0].cause != null)) | max_by(length)) as $shared
     | (if (.[0][0].cause | dies) then .[0] elif ($shared | length) >= 3 then $shared else .[0] end)[0]
-    | if .cause == null then "\"\(.name)\" fails"
+    | if .cause == null then "\"\(.name)\" fails" + hint
       elif (.cause | dies) then .cause + detail("sent: "; "it was sent") + detail("stderr: "; "its last words")
       else .cause end;

@@ -11,9 +11,10 @@ client() { # OPTION... ACTION...
     while [[ $1 == -* ]]; do options+=("$1" "$2") && shift 2; done
     [[ " $* " == *" $SENT "* ]] || printf '%s' "$*" >"$SENT"
     "$CLIENT" -t "$seconds" -q "$quiet" "${options[@]}" "$PORT" "$@" 2>"$JOB/client" 3>&- || result=$?
+    RESULT=$result
     if [[ $result == 4 && ${*: -1} == read ]]; then # out of time
         echo >>"$TOGETHER-hung"
-        because "an answer comes, but the connection is not closed after it"
+        [[ " ${options[*]} " == *" -b "* ]] || because "an answer comes, but the connection is not closed after it"
     fi
     return "$result"
 }
@@ -36,6 +37,8 @@ receive() { # OPTION... ACTION...
     [[ -s $ANSWER ]] || because "a request gets no answer, and the connection is not closed"
     local hint="close() the socket when the answer is sent, also after an error"
     ((STAGE != 6)) || hint+="; after fork() the parent has a copy of it, and closes it too"
+    [[ " $* " != *" -b "* ]] || hint="the answer stops before its end: send() may take less than it is given, and when there is room again, the rest goes \
+(stage 9: EPOLLOUT says when)"
     explain "an answer, and the end of the connection" "$hint"
 }
 

@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@ static const char USAGE[] =
     "  -n  open so many connections (1)          -r  play it all so many times (1)\n"
     "  -b  size of the receive buffer            -t  give up after so many seconds (30)\n"
     "  -q  read gives up when, after the first byte, none comes for so many seconds\n"
+    "       client -w PID      print the signal of which a child of this process dies\n"
     "       client -B          print the body of the answer on stdin; chunks are put together\n"
     "       client -E FILE     whether that body is this file: exit status 0, or 1\n"
     "actions:\n"
@@ -353,20 +356,37 @@ static int show_body(const char *path)
     return size == expected && memcmp(body, bytes, size) == 0 ? 0 : FAILED;
 }
 
+/* Looks at a process and at what it forks, as a debugger does, until one of its children dies of a
+ * signal, or time is up. Returns the exit status. */
+static int watch_children(pid_t process)
+{
+    long forks = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+    if (ptrace(PTRACE_SEIZE, process, NULL, (void *)forks) < 0) return perror("ptrace"), FAILED;
+    puts("watching");
+    for (int status; (process = waitpid(-1, &status, __WALL)) > 0;) {
+        if (WIFSIGNALED(status)) return printf("signal %d\n", WTERMSIG(status)), 0;
+        /* A process that is stopped goes on; it gets the signal that was on its way to it. */
+        long signal = WIFSTOPPED(status) && status >> 16 == 0 ? WSTOPSIG(status) : 0;
+        if (WIFSTOPPED(status)) ptrace(PTRACE_CONT, process, NULL, (void *)signal);
+    }
+    return FAILED;
+}
+
 int main(int argc, char **argv)
 {
-    int connections = 1, rounds = 1, buffer = 0, limit = 30;
-    for (int option; (option = getopt(argc, argv, "+hBE:n:r:b:t:q:")) != -1;) {
+    int connections = 1, rounds = 1, buffer = 0, limit = 30, watched = 0;
+    for (int option; (option = getopt(argc, argv, "+hBE:n:r:b:t:q:w:")) != -1;) {
         if (option == 'B' || option == 'E') return show_body(option == 'E' ? optarg : NULL);
         if (option == 'n') connections = atoi(optarg);
         if (option == 'r') rounds = atoi(optarg);
         if (option == 'b') buffer = atoi(optarg);
         if (option == 't') limit = atoi(optarg);
+        if (option == 'w') watched = atoi(optarg);
         if (option == 'q') quiet = (unsigned)atoi(optarg);
         if (option == 'h' || option == '?')
             return fputs(USAGE, option == 'h' ? stdout : stderr), option == 'h' ? 0 : 2;
     }
-    if (argc - optind < 2) return fputs(USAGE, stderr), 2;
+    if (argc - optind < 2 && watched == 0) return fputs(USAGE, stderr), 2;
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -380,6 +400,7 @@ int main(int argc, char **argv)
     alarm((unsigned)limit);
     give_up_at = seconds() + limit;
     setvbuf(stdout, NULL, _IONBF, 0); /* what has come is not lost when time is up */
+    if (watched > 0) return watch_children(watched);
     int *servers = calloc((size_t)connections, sizeof *servers);
     if (servers == NULL) return perror("calloc"), 1;
     for (; rounds > 0; rounds--) {

@@ -15,6 +15,12 @@ said() { # FILE...
 # Says beforehand what the cause is if the test fails.
 because() { CAUSE=$1; } # CAUSE
 
+# The same, if the client's last connection has ended with a reset.
+because_reset() {
+    [[ $RESULT != 3 ]] || because "the end of the answer is a reset, not an end: close() does that while there is input that was not read, \
+or with SO_LINGER and a time of 0"
+}
+
 # Says why a test fails, and fails. What is known of the cause comes first.
 explain() { # EXPECTED HINT
     local cause line=''
@@ -26,7 +32,10 @@ explain() { # EXPECTED HINT
     [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[A-Za-z-]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
         cause="its answers have no blank line between the fields and the body"
     touch "$JOB/explained"
-    [[ -z ${cause:=${CAUSE:-}} ]] || echo "cause:    $cause"
+    # More of them than this, and fork() fails for everybody.
+    cause=${cause:-$(zombies 300 || true)} cause=${cause:-${CAUSE:-}}
+    [[ -n $cause || -s $ANSWER || ! -s $SENT || $RESULT == 3 ]] || cause=$(crash || true)
+    [[ -z $cause ]] || echo "cause:    $cause"
     echo "expected: $1"
     [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"
     [[ ! -e $ANSWER ]] || echo "received: $(if [[ -s $ANSWER ]]; then head -c 600 "$ANSWER" | printable; else echo "nothing"; fi)"
@@ -48,7 +57,7 @@ try() { # ITEM COMMAND...
 expect_no_wrong() { # EXPECTED HINT
     [[ -s $JOB/wrong ]] || return 0
     rm -f "$ANSWER" "$SENT" "$JOB/explained"
-    explain "$1" "$2" || true
+    explain "$1" "$2; here: $(head -n 1 "$JOB/wrong" | sed 's/^ *//' | head -c 100)" || true
     echo "wrong:"
     cat "$JOB/wrong"
     return 1
@@ -89,7 +98,9 @@ expect_drop() { # MILLISECONDS HINT
 
 expect_file() { # FILE HINT
     if ((STAGE >= 3)); then expect_status 200 "$2" || return 1; fi
-    is_body "$1" || explain "the bytes of ${1#"$SITE"/} ($(wc -c <"$1")) as the body" "$2; here are $(body | wc -c) bytes"
+    is_body "$1" && return
+    ! body | grep -qaE '^HTTP/1\.[01] [0-9]{3} ' || because "the answer has a head once more in its body: it is sent once, before the body"
+    explain "the bytes of ${1#"$SITE"/} ($(wc -c <"$1")) as the body" "$2; here are $(body | wc -c) bytes"
 }
 
 # HEAD gets the head of what GET has got last, and no body.

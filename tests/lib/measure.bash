@@ -30,6 +30,14 @@ listens() { # PORT
     return 1
 }
 
+# Whether connections of this port are left that nobody listens for any more.
+lingers() { # PORT
+    local hex
+    printf -v hex %04X "$1"
+    ! listens "$1" && cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$2 ~ port {found = 1} END {exit !found}'
+}
+forgotten() { ! lingers "$1"; } # PORT
+
 # Sets UNSENT to the bytes that the server has sent, and that its clients have not received yet: those in the kernel.
 count_unsent() {
     local words hex
@@ -73,6 +81,23 @@ find_children() {
         read_stat "$process" || continue
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
+}
+# Says why children are zombies, if there are so many of them.
+zombies() { # COUNT
+    local process zombies=0 caught
+    [[ -e $JOB/caught ]] || return 1
+    find_children
+    for process in "${FOUND[@]}"; do
+        if read_stat "$process" && [[ ${STAT[0]} == Z ]]; then zombies=$((zombies + 1)); fi
+    done
+    ((zombies >= $1)) || return 1
+    caught=$(<"$JOB/caught")
+    if ((16#$caught >> 16 & 1)) && ! ((16#$(status_of SigCgt) >> 16 & 1)); then # SIGCHLD is 17: bit 16
+        echo "$zombies children are zombies: the handler of SIGCHLD was called only once, because signal() has installed it: use sigaction()"
+    else
+        echo "$zombies children are zombies: they have ended, and the parent does not wait for them (ignore SIGCHLD, or call waitpid() until \
+none is left in a handler that sigaction() installs: one of signal() may work only once)"
+    fi
 }
 count_descriptors() { count_entries "/proc/$PID/fd"; }
 # All three, without a process for it: sets CHILDREN, THREADS and DESCRIPTORS.
@@ -153,6 +178,7 @@ limit() { # PID OPTION...
 # A request to a server that can start neither process nor thread.
 get_without_processes() {
     local soft
+    STARVED=yes
     soft=$(limit "$PID" --nproc --output SOFT --noheadings)
     limit "$PID" --nproc=1:
     IF_SILENT="the socket of a client that nobody can serve is closed; fork() returns -1 then, pthread_create() an error number, which is above 0" get /

@@ -51,7 +51,7 @@ start_server() {
         skip "port 8080 is taken, and there are no namespaces here: end what listens on it (ss -ltnp)"
     fi
     if [[ -e $TOGETHER-started ]]; then
-        launch
+        launch >"$JOB/first-start" || { lingers "$ASKED" && launch_again; } || { cat "$JOB/first-start" && return 1; }
         return
     fi
     exec 6>"$TOGETHER-turn"
@@ -59,12 +59,22 @@ start_server() {
     if hopeless; then
         not_tried_again || failed=yes
     elif ! launch >"$JOB/first-start"; then # once may be bad luck
-        stop_server
-        discard "$JOB/explained"
-        launch || failed=yes
+        launch_again || failed=yes
     fi
     exec 6>&- # with the last descriptor, the lock is gone
     [[ -z $failed ]]
+}
+
+# Starts it once more. In stages 1 to 4 the port cannot be another: where connections of the server before keep it from starting,
+# it has to wait until the kernel forgets them, after 60 s. Only one test is about that. (Not for more than a few times.)
+launch_again() {
+    stop_server
+    discard "$JOB/explained"
+    if ((STAGE < 5)) && lingers "$ASKED" && (($(count_lines "$JOB/waits") < 4)); then
+        echo "$SECONDS" >>"$JOB/waits"
+        within 130 forgotten "$ASKED" || true
+    fi
+    launch
 }
 
 launch() {
@@ -85,8 +95,11 @@ launch() {
         pause 0.02
     done
     echo "$PID $PORT $ASKED" >"$JOB/running"
-    client send $'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' answer >"$JOB/first" || true
-    [[ -s $JOB/first ]] || give_up "an answer to GET /" "the server listens on port $PORT, but does not answer GET /" || return 1
+    status_of SigCgt >"$JOB/caught"
+    printf 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >"$SENT"
+    client file "$SENT" answer >"$JOB/first" || true
+    [[ -s $JOB/first ]] || give_up "an answer to GET /" "$(crash || echo "the server listens on port $PORT, but does not answer GET /$( ((STAGE != 7)) ||
+        echo " (does the main thread close the client's socket, too? all threads share it, so only the one that serves the client closes it)")")" || return 1
     discard "$JOB/failures" "$SENT"
     : >>"$TOGETHER-started"
     : >"$JOB/frame"
@@ -172,26 +185,57 @@ kill_server() {
     wait_until "the server's process ends when it is killed" eval "! alive $PID"
 }
 
+death_by_signal() { # WHO NUMBER
+    local signal
+    signal=SIG$(kill -l "$2")
+    case $signal in
+    SIGPIPE) echo "$1 dies of SIGPIPE: it sends to a client that has gone (send(2): MSG_NOSIGNAL; or signal(2): SIG_IGN)" ;;
+    SIGSEGV | SIGBUS) echo "$1 dies of $signal: it uses memory that is not its own (a debugger shows where)" ;;
+    SIGABRT) echo "$1 dies of SIGABRT: the C library or a sanitizer has found memory in disorder" ;;
+    *) echo "$1 dies of $signal" ;;
+    esac
+}
+
+# Sets SCRIPT to the first line of a server that is one.
+is_script() {
+    { IFS= read -r SCRIPT <"$PLACE/server"; } 2>/dev/null || true
+    [[ $SCRIPT == '#!'* ]]
+}
+
+# Says of which signal a child dies that gets once more what was sent last. Fails if none does, or if this system lets nobody look.
+crash() {
+    ((STAGE == 6)) && alive "$PID" || return 1
+    local watcher signal=
+    "$CLIENT" -t 3 -w "$PID" >"$JOB/watched" 2>/dev/null 3>&- &
+    watcher=$!
+    within 2 test -s "$JOB/watched" || true
+    "$CLIENT" -t 3 "$PORT" file "$SENT" read >/dev/null 2>&1 3>&- || true
+    wait "$watcher" 2>/dev/null || true
+    signal=$(sed -n 's/^signal //p' "$JOB/watched")
+    [[ -n $signal ]] && death_by_signal "a child of the server" "$signal"
+}
+
 # Says how the server has ended, if it has done so by itself.
 death() {
-    [[ ! -e $JOB/killed ]] || return 0
+    [[ ! -e $JOB/killed && -e $JOB/group ]] || return 0
+    alive "${PID:-}" || within 2 test -s "$JOB/ended" || true # the shell beside it notes it in a moment
     if [[ -s $JOB/ended ]]; then
         local status signal
         status=$(<"$JOB/ended")
         [[ $status =~ ^[0-9]{1,3}$ ]] || status=0 # bash runs a command in what it takes for a sum
-        if ((status <= 128)); then
-            echo "the server ends by itself, with exit status $status"
-            return
+        if ((status > 128)); then
+            death_by_signal "the server" $((status - 128))
+        elif ((status > 125)) && is_script; then
+            echo "the server ends at once: there is no such program as the first line of its script names$([[ $SCRIPT != *$'\r' ]] ||
+                echo ": this line ends with CR LF, as on Windows, and so the CR belongs to the name"): ${SCRIPT%$'\r'}"
+        elif lingers "$ASKED" && tail -n 1 "$ERRORS" | grep -qi "in use"; then
+            echo "the server ends at its start, because connections of the one before still linger (the notes: 2msl): it does not set SO_REUSEADDR"
+        else
+            echo "the server ends by itself, with exit status $status$( ((STAGE != 7)) || echo " (exit() in a thread ends all threads)")$([[ $STAGE != 6 || -z ${STARVED:-} ]] ||
+                echo ": when fork() fails, it returns -1, and the parent must not go on as if it were the child")"
         fi
-        signal=SIG$(kill -l $((status - 128)))
-        case $signal in
-        SIGPIPE) echo "the server dies of SIGPIPE: it sends to a client that has gone (send(2): MSG_NOSIGNAL; or signal(2): SIG_IGN)" ;;
-        SIGSEGV | SIGBUS) echo "the server dies of $signal: it uses memory that is not its own (a debugger shows where)" ;;
-        SIGABRT) echo "the server dies of SIGABRT: the C library or a sanitizer has found memory in disorder" ;;
-        *) echo "the server dies of $signal" ;;
-        esac
-    elif [[ -e $JOB/group ]] && ! alive "$(<"$JOB/group")"; then
-        echo "the server was killed: by the tests, for too much memory or too many processes, or by itself"
+    elif ! alive "$(<"$JOB/group")"; then
+        echo "the server was killed$([[ ! -s $TOGETHER-killed ]] || tail -n 1 "$TOGETHER-killed" | sed 's/^killed//')"
     fi
 }
 has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself
