@@ -23,7 +23,7 @@ explain() { # EXPECTED HINT
     # What is no answer (a complaint of curl's, say) is not judged.
     [[ ! -s $ANSWER ]] || IFS= read -r line <"$ANSWER" 2>/dev/null || true
     [[ -n $cause || $line != HTTP/*[!$'\r'] ]] || cause="the lines of its answers end with LF alone: HTTP wants CR LF, in C \"\\r\\n\""
-    [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[A-Za-z-]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
+    [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[!-9;-~]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
         cause="its answers have no blank line between the fields and the body"
     touch "$JOB/explained"
     [[ -z ${cause:=${CAUSE:-}} ]] || echo "cause:    $cause"
@@ -33,6 +33,13 @@ explain() { # EXPECTED HINT
     [[ -z $cause || ! -s $ERRORS ]] || echo "stderr:   $(said "$ERRORS")"
     [[ -z $2 ]] || echo "hint:     $2"
     return 1
+}
+
+# A line of the log has the id of a process that may have served: the server, or one that it has started.
+expect_own_id() { # ID
+    local field ids own=0
+    while read -r field ids; do [[ $field != NSpid: ]] || own=${ids##*$'\t'}; done 2>/dev/null <"/proc/$PID/status" || true
+    (($1 >= own)) || explain "the id of the server's process, $own as it sees it, in the log" "it has $1: getpid() tells it"
 }
 
 # A list of things to try, of which all that go wrong are shown at once: "try ITEM COMMAND..." for each, then
