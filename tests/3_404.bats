@@ -58,7 +58,8 @@ TYPES
         read_plain_field Content-Type
         [[ $FIELD == "text/html;charset=utf-8" ]] || echo "          $target is text/html, not: $FIELD" >>"$JOB/wrong"
     done
-    expect_no_wrong "a Content-Type that follows the suffix" "it is the suffix of the file that is sent, not of the target: / is index.html, and a query is no name"
+    expect_no_wrong "a Content-Type that follows the suffix" \
+        "it is the suffix of the file that is sent, not of the target: / is index.html, and a query is no name"
 }
 
 @test "HEAD gets the head of GET, and no body" {
@@ -76,14 +77,15 @@ TYPES
         expect_status 301 "relative links in the directory's page only work below /directory/" || return 1
         read_field Location
         [[ $FIELD =~ ^$here?"$target/"$ ]] ||
-            explain "Location: $target/" "the same path, encoded, with a slash (and if with a host, with this one, and its port); here: $FIELD" || return 1
+            explain "Location: $target/" "the same path, encoded, with a slash; a host, if it has one, is this one; here: $FIELD" || return 1
         expect_page || return 1
     done
     query="page=2&x=%0d%0aSet-Cookie:%20y&z=%2F+%3f"
     get "/$NAME?$query"
     read_field Location
     [[ $FIELD =~ ^$here?"/$NAME/?$query"$ ]] ||
-        explain "Location: /$NAME/?$query" "the slash stands at the end of the path, before the query, which is kept as it is (decoded, %0d%0a would end the line); here: $FIELD" || return 1
+        explain "Location: /$NAME/?$query" "the slash stands at the end of the path, before the query, which is kept as it is: \
+decoded, %0d%0a would end the line; here: $FIELD" || return 1
     mkdir -p "$HTML/$NAME/empty/index.html"
     get "/$NAME/empty/"
     expect_status "404|403" "index.html is a directory here: that is no page, and to send the client to itself helps nobody" || return 1
@@ -95,7 +97,8 @@ TYPES
 @test "a malformed request line gets 400" {
     for line in "GET" "GET " "GET /" "GET / " "GET  HTTP/1.1" "GET /a" "/ HTTP/1.1" " / HTTP/1.1" "GET / HTTP/1.1 x" \
         "GET / x HTTP/1.1" "GET /%%zz HTTP/1.1" "GET /%%4 HTTP/1.1" \
-        "GET /a%% HTTP/1.1" "GET /%%+1 HTTP/1.1" "GET /%%-1 HTTP/1.1" "GET /%%0x41 HTTP/1.1" "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1.x" "GET / HTTP1.1" \
+        "GET /a%% HTTP/1.1" "GET /%%+1 HTTP/1.1" "GET /%%-1 HTTP/1.1" "GET /%%0x41 HTTP/1.1" \
+        "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1.x" "GET / HTTP1.1" \
         "GET / HTTP/ 1.1" "GET / FTP/1.1" "GET / HTTP/1.11" "G@T / HTTP/1.1" "GET /a\001b HTTP/1.1" \
         "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx" "GET http:/// HTTP/1.1" "GET http://?x HTTP/1.1"; do
         send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
@@ -269,8 +272,8 @@ http_date() { # SECONDS AGO
             http_date "$ago"
             [[ $DATE != "$FIELD" ]] || break
         done
-        ((ago <= 20)) || { http_date 0 && explain "the time of now, in GMT: $DATE" "here: $FIELD: gmtime() is the time in Greenwich, \
-localtime() is that of where the server runs"; } || return 1
+        ((ago <= 20)) || { http_date 0 && explain "the time of now, in GMT: $DATE" "here: $FIELD: gmtime() is the time \
+in Greenwich, localtime() is that of where the server runs"; } || return 1
     done
     ANSWER=$JOB/first read_field Date # the answer to its first request
     first=$FIELD

@@ -37,13 +37,14 @@ setup() {
 @test "an address that is in use elsewhere, or not ours, is named in one line" {
     try_server "$SITE" "$(free_port)" 192.0.2.1
     expect_end 1 || return 1
-    complains "*192.0.2.1*" && grep -qiE "can('t|not) assign requested address|address not available|EADDRNOTAVAIL|AddrNotAvail" "$JOB/complaint" ||
+    complains "*192.0.2.1*" &&
+        grep -qiE "can('t|not) assign requested address|address not available|EADDRNOTAVAIL|AddrNotAvail" "$JOB/complaint" ||
         explain "one line such as: bind 192.0.2.1:PORT: Cannot assign requested address" "it says: $(said "$JOB/complaint")"
 }
 
 @test "wrong arguments get the usage on stderr, and exit status 2" {
-    for arguments in "" "abc" "80x" "-1" "65536" "''" "' 80'" "+80" "8080.5" "0x50" "99999999999999999999" "8_080" "８０８０" "'80 '" "8080 nowhere" \
-        "8080 127.0.0" "8080 127.1" "8080 ''" "8080 127.0.0.1 more"; do
+    for arguments in "" "abc" "80x" "-1" "65536" "''" "' 80'" "+80" "8080.5" "0x50" "99999999999999999999" "8_080" "８０８０" "'80 '" \
+        "8080 nowhere" "8080 127.0.0" "8080 127.1" "8080 ''" "8080 127.0.0.1 more"; do
         eval "set -- $arguments"
         try_server "$SITE" "$@"
         if [[ $ENDED != 2 ]]; then
@@ -60,6 +61,7 @@ setup() {
     port=$(free_port)
     start_other "$PLACE/server" "0$port"
     known() { listens "$port" || ! other_is_alive; }
-    eventually known || explain "a server on port $port, or the usage" "0$port is $port: strtol() with base 0 takes it for an octal number; it says: $(said "$JOB/other")" || return 1
+    eventually known || explain "a server on port $port, or the usage" \
+        "0$port is $port: strtol() with base 0 takes it for an octal number; it says: $(said "$JOB/other")" || return 1
     listens "$port" || grep -qi usage "$JOB/other" || explain "a server on port $port, or the usage" "it says: $(said "$JOB/other")"
 }

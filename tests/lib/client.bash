@@ -52,22 +52,25 @@ get() { ask GET "$@"; } # TARGET [FIELD...]
 # left cookies. (Chromium 156, Firefox 150 and curl 8.)
 read_request_of() { # PROGRAM
     local agent='Mozilla/5.0 (Windows NT 10.0; Win64; x64' fields host="127.0.0.1:$PORT" cookies
+    local accept='Accept: text/html,application/xhtml+xml,application/xml;q=0.9'
     printf -v cookies 'Cookie: session=%0180d; theme=dark; token=%0300d; seen=1' "$RANDOM" "$RANDOM"
     case $1 in
     Chromium)
         fields=("Connection: keep-alive" "Cache-Control: max-age=0" 'sec-ch-ua: "Not:A-Brand";v="8", "Chromium";v="156"'
             'sec-ch-ua-mobile: ?0' 'sec-ch-ua-platform: "Windows"' 'Upgrade-Insecure-Requests: 1'
             "User-Agent: $agent) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
-            'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7'
+            "$accept,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
             'Sec-Fetch-Site: same-origin' 'Sec-Fetch-Mode: navigate' 'Sec-Fetch-User: ?1' 'Sec-Fetch-Dest: document'
-            "Referer: http://$host/" 'Accept-Encoding: gzip, deflate, br, zstd' 'Accept-Language: zh-CN,zh;q=0.9,en;q=0.8' "$cookies")
+            "Referer: http://$host/" 'Accept-Encoding: gzip, deflate, br, zstd' 'Accept-Language: zh-CN,zh;q=0.9,en;q=0.8'
+            "$cookies")
         ;;
     Firefox)
         fields=("User-Agent: $agent; rv:150.0) Gecko/20100101 Firefox/150.0"
-            'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
-            'Accept-Language: zh-CN,zh;q=0.8,zh-TW;q=0.7,zh-HK;q=0.5,en-US;q=0.3,en;q=0.2' 'Accept-Encoding: gzip, deflate, br, zstd'
-            'Sec-GPC: 1' 'Connection: keep-alive' "Referer: http://$host/" "$cookies" 'Upgrade-Insecure-Requests: 1'
-            'Sec-Fetch-Dest: document' 'Sec-Fetch-Mode: navigate' 'Sec-Fetch-Site: same-origin' 'Sec-Fetch-User: ?1' 'Priority: u=0, i')
+            "$accept,*/*;q=0.8"
+            'Accept-Language: zh-CN,zh;q=0.8,zh-TW;q=0.7,zh-HK;q=0.5,en-US;q=0.3,en;q=0.2'
+            'Accept-Encoding: gzip, deflate, br, zstd' 'Sec-GPC: 1' 'Connection: keep-alive' "Referer: http://$host/" "$cookies" 'Upgrade-Insecure-Requests: 1'
+            'Sec-Fetch-Dest: document' 'Sec-Fetch-Mode: navigate' 'Sec-Fetch-Site: same-origin' 'Sec-Fetch-User: ?1'
+            'Priority: u=0, i')
         ;;
     *) fields=('User-Agent: curl/8.14.1' 'Accept: */*') ;;
     esac
