@@ -71,6 +71,14 @@ load lib/helpers
     expect_file "$HTML/$NAME.bin" "send the bytes of the file, zeros included, once, and nothing else"
 }
 
+@test "a file that has changed is sent as it is now" {
+    for target in /index.html "/$NAME/index.html" /index.html; do
+        random_name >>"$HTML$target"
+        get "${target%index.html}"
+        expect_file "$HTML$target" "a page is read when it is asked for, not when the server starts, and not only once" || return 1
+    done
+}
+
 @test "an empty file is an empty page" {
     : >"$HTML/empty-$NAME"
     get "/empty-$NAME"
@@ -242,10 +250,12 @@ beside html/ are outside it, though their names begin so"
 
 @test "a request is logged in one line: process, method, target, status" {
     target="/?$(random_name)" # every stage answers this with 200
+    printf -v long '/?%05000d' 0
+    get "$long" # its line may be cut, but it is a line
     get "$target"
     line="GET $target 200"
     eventually grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG" || explain "this line on stdout: [process id] $line" \
-        "print it when the answer is known, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
+        "print it when the answer is known, with a line end, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
     [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")" || return 1
     [[ $STAGE == 6 ]] || expect_own_id "$(sed -nE "s|^\[([0-9]+)\] ${line//\?/.}\$|\1|p" "$LOG")"
 }

@@ -43,11 +43,13 @@ expect_own_id() { # ID
 }
 
 # A list of things to try, of which all that go wrong are shown at once: "try ITEM COMMAND..." for each, then
-# "expect_no_wrong EXPECTED HINT". Fails if the server has died, or has taken too long: then the rest is not tried.
+# "expect_no_wrong EXPECTED HINT", which shows what was sent if one got no answer. Fails if the server has died, or has
+# taken too long: then the rest is not tried.
 try() { # ITEM COMMAND...
     if ! "${@:2}" >/dev/null; then
         echo "          $(printable <<<"$1" | sed 's/\\n$//'): $(if [[ -s $ANSWER ]]; then head -n 1 "$ANSWER" | head -c 80 | printable; else echo "nothing"; fi)" >>"$JOB/wrong"
         rm -f "$JOB/explained"
+        [[ -s $ANSWER || ! -e $SENT || -e $SENT-unanswered ]] || cp "$SENT" "$SENT-unanswered"
     fi
     ! has_died && ((SECONDS < 2 * LIMIT))
 }
@@ -55,6 +57,7 @@ try() { # ITEM COMMAND...
 expect_no_wrong() { # EXPECTED HINT
     [[ -s $JOB/wrong ]] || return 0
     rm -f "$ANSWER" "$SENT" "$JOB/explained"
+    [[ ! -e $SENT-unanswered ]] || mv "$SENT-unanswered" "$SENT"
     explain "$1" "$2" || true
     echo "wrong:"
     cat "$JOB/wrong"
