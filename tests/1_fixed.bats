@@ -35,7 +35,9 @@ load lib/helpers
     read_status
     expect_status 200 "receive until the blank line has come" || return 1
     read_page
-    [[ $BODY != *HTTP/1.[01]\ * ]] || explain "one answer" "a piece is no request"
+    [[ $BODY != *HTTP/1.[01]\ * ]] || explain "one answer" "a piece is no request" || return 1
+    receive send $'GET / HTTP/1.1\r\nHost: test\r\n' shutdown read
+    [[ $STATUS != 200 ]] || explain "no page" "the client has ended its half of the connection, but not its request: the blank line is missing"
 }
 
 @test "a request is answered in whatever pieces it comes" {

@@ -63,7 +63,7 @@ TYPES
 }
 
 @test "HEAD gets the head of GET, and no body" {
-    for target in / "/$NAME.bin" "/$(random_name)" "/$NAME"; do
+    for target in / "/$NAME.bin" "/$(random_name)" "/$NAME" /%zz; do
         get "$target"
         expect_same_for_head "$target" || return 1
     done
@@ -255,7 +255,8 @@ decoded, %0d%0a would end the line; here: $FIELD" || return 1
     mark=$(random_name)
     get "/$mark"
     ask POST "/$mark"
-    for line in "GET /$mark 404" "POST /$mark 405"; do
+    ask HEAD "/$mark"
+    for line in "GET /$mark 404" "POST /$mark 405" "HEAD /$mark 404"; do
         eventually grep -qE "^\[[0-9]+\] $line$" "$LOG" || explain "this line on stdout: [process id] $line" "the log ends with: $(said "$LOG")" || return 1
     done
 }
