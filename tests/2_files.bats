@@ -32,15 +32,51 @@ load lib/helpers
         try "$target" expect_file "$HTML/a b+c%d 中文.html" "" || break
     done
     expect_no_wrong "the file \"a b+c%d 中文.html\"" "%20 is a space, %E4%B8%AD is 中, either case of letters; + is a +" || return 1
+    random_name >"$HTML/$NAME+1.html"
+    get "/$NAME+1.html"
+    expect_file "$HTML/$NAME+1.html" "a + in a path is a +: it means a space in the query of a form, and nowhere else" || return 1
+    random_name >"$HTML/$NAME%41.html"
+    get "/$NAME%2541.html"
+    expect_file "$HTML/$NAME%41.html" "%25 is %, and what stands behind it then is not decoded again" || return 1
+    random_name >"$HTML/$NAME?1.html"
+    get "/$NAME%3F1.html?2"
+    expect_file "$HTML/$NAME?1.html" "%3F is a ? in the name: the query is cut off first, and then the rest is decoded" || return 1
+    random_name >"$HTML/README-$NAME.TXT"
+    get "/README-$NAME.TXT"
+    expect_file "$HTML/README-$NAME.TXT" "capital letters are other letters than small ones" || return 1
     mkdir -p "$HTML/$NAME x"
     random_name >"$HTML/$NAME x/index.html"
     get "/$NAME%20x/"
     expect_file "$HTML/$NAME x/index.html" "directories too have names with spaces"
 }
 
+@test "a name may have 255 bytes, and stand deep in directories" {
+    printf -v long '%0240d' 0
+    path=$NAME/$long/1/$long/2/$long/3/$long/$long.html
+    mkdir -p "$HTML/${path%/*}"
+    random_name >"$HTML/$path"
+    get "/$path"
+    expect_file "$HTML/$path" "a name may have 255 bytes, and a path 4095 (NAME_MAX, PATH_MAX): is the array for it large enough?"
+}
+
+@test "bytes that are no UTF-8 are bytes like any other" {
+    send 'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nReferer: http://test/\xd6\xd0\xff\r\n\r\n'
+    expect_status 200 "a field may have any bytes above 127 (RFC 9110, section 5.5): to decode them as UTF-8 fails" || return 1
+    get "/$NAME%d6%d0%ff.html"
+    expect_no_file "404|400" "to decode %D6 as UTF-8 fails: it is a byte of some name, of a file that is not there"
+}
+
 @test "a file of any bytes arrives to the byte" {
     get "/$NAME.bin"
     expect_file "$HTML/$NAME.bin" "send the bytes of the file, zeros included, once, and nothing else"
+}
+
+@test "a file that has changed is sent as it is now" {
+    for target in /index.html "/$NAME/index.html" /index.html; do
+        random_name >>"$HTML$target"
+        get "${target%index.html}"
+        expect_file "$HTML$target" "a page is read when it is asked for, not when the server starts, and not only once" || return 1
+    done
 }
 
 @test "an empty file is an empty page" {
@@ -70,6 +106,19 @@ load lib/helpers
     printf 'GET /large-%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$NAME" >"$SENT"
     receive -t 60 -b 100000 file "$SENT" slowly 80000 80
     expect_file "$HTML/large-$NAME" "go on with the rest when send() takes less than it is given; 5 s without progress end a connection, not 5 s in all"
+}
+
+@test "a file of more than 2 GiB is sent" {
+    for size in 3221225472 4294968296; do # as an int, the one is below 0, and the other is 1000
+        random_bytes 1000000 >"$HTML/sparse-$NAME"
+        truncate -s "$size" "$HTML/sparse-$NAME"
+        client send "GET /sparse-$NAME HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' take 1100000 >"$ANSWER" || true
+        read_field Content-Length
+        hint="a size is an off_t: an int ends at 2 GiB"
+        [[ -z $FIELD || $FIELD == "$size" ]] || explain "Content-Length: $size" "$hint; here: $FIELD" || return 1
+        cmp -s -n 1000000 "$HTML/sparse-$NAME" <(body) ||
+            explain "the first bytes of a file that has $size" "$hint; here are $(body | wc -c) bytes" || return 1
+    done
 }
 
 # bats test_tags=slow,given
@@ -132,19 +181,24 @@ load lib/helpers
         [[ -s $ANSWER ]] || return 0
         ! grep -aqE "secret $NAME|^root:" "$ANSWER"
     }
-    mkdir -p "$HTML/..$NAME"
+    mkdir -p "$HTML/..$NAME" "$SITE/html-private" "$SITE/html$NAME"
+    for secret in html-private html$NAME; do echo "secret $NAME" >"$SITE/$secret/secret.txt"; done
+    echo "secret $NAME" >"$SITE/html.txt"
     for target in /../secret.txt /..%2fsecret.txt /%2e%2e/secret.txt /%2E%2E%2Fsecret.txt \
         /.%2e/secret.txt "/$NAME/../../secret.txt" "/$NAME/..%2f../secret.txt" /./../secret.txt \
         //../secret.txt "//$SITE/secret.txt" "$SITE/secret.txt" "/%2f$SITE/secret.txt" ../secret.txt secret.txt \
         /....//secret.txt /..././secret.txt "/..$NAME/../../secret.txt" "/index.html%00/../../secret.txt" "/..%00/secret.txt" '/..\secret.txt' /%252e%252e/secret.txt \
         //etc/passwd /etc/passwd ///etc/passwd /../../../../../../../../etc/passwd \
-        "http://test/../secret.txt" "/$NAME/deep/../../../secret.txt?" "/..//secret.txt" /..; do
+        "http://test/../secret.txt" "/$NAME/deep/../../../secret.txt?" "/..//secret.txt" /.. \
+        /../html-private/secret.txt "/../html$NAME/secret.txt" "/$NAME/../../html-private/secret.txt" -private/secret.txt \
+        .txt /../html.txt "$SITE/html-private/secret.txt" "/%2e%2e/html$NAME/secret.txt"; do
         get "$target"
         try "$target" expect_nothing_secret || break
         ((STAGE > 2)) || try "$target" expect_no_file - "" || break
     done
     expect_no_wrong "no byte of a file outside html/" \
-        "look for .. as a segment after %XX is decoded; a 0 byte ends a C string; // is no second root"
+        "look for .. as a segment after %XX is decoded; a 0 byte ends a C string; // is no second root; html-private/ and html.txt \
+beside html/ are outside it, though their names begin so"
 }
 
 @test "an encoded 0 byte does not cut a name short" {
@@ -161,6 +215,12 @@ load lib/helpers
 @test "a device is no file" {
     get "/$NAME.device"
     expect_no_file "404|403" "fstat() and S_ISREG() tell a regular file"
+}
+
+@test "a socket is no file" {
+    (cd "$HTML" && perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die' "$NAME.socket")
+    get "/$NAME.socket"
+    expect_no_file "404|403" "open() of a socket fails with ENXIO: there is no such file to read"
 }
 
 # bats test_tags=until:2
@@ -191,22 +251,25 @@ load lib/helpers
 
 @test "a request is logged in one line: process, method, target, status" {
     target="/?$(random_name)" # every stage answers this with 200
+    printf -v long '/?%05000d' 0
+    get "$long" # its line may be cut, but it is a line
     get "$target"
     line="GET $target 200"
     other() { grep -aF "$target" "$LOG" | tail -n 1 | printable; }
     eventually grep -qaF "$target" "$LOG" && because "the line of a request in the log is not [process id] $line, but $(other)"
     eventually grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG" || explain "this line on stdout: [process id] $line" \
-        "print it when the answer is known, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
-    [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")"
+        "print it when the answer is known, with a line end, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
+    [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")" || return 1
+    [[ $STAGE == 6 ]] || expect_own_id "$(sed -nE "s|^\[([0-9]+)\] ${line//\?/.}\$|\1|p" "$LOG")"
 }
 
 # bats test_tags=given
 @test "no control character of a client reaches the terminal" {
-    send 'GET /\033[31m\007\177\233x HTTP/1.1\r\nHost: \033[0m\r\nConnection: close\r\n\r\n'
+    send 'GET /\033[31m\007\177x HTTP/1.1\r\nHost: \033[0m\r\nConnection: close\r\n\r\n'
+    get "/%1b%5b31m%07%7f"
     expect_service "the server lives on"
-    # 233 octal is CSI, which is as good as ESC [, unless it is a part of a character in UTF-8.
-    ! LC_ALL=C grep -qP '[\x07\x1b\x7f]|(^|[ -~])\x9b' "$LOG" "$ERRORS" || explain "only printable characters in the log" \
-        "ESC [ 3 1 m in a log makes the terminal red, and worse is possible: $(said "$LOG")"
+    ! LC_ALL=C grep -qP '[\x07\x1b\x7f]' "$LOG" "$ERRORS" || explain "only printable characters in the log" \
+        "%1B is ESC when it is decoded; ESC [ 3 1 m in a log makes the terminal red, and worse is possible: $(said "$LOG")"
 }
 
 @test "what a client sends after the head, in whatever pieces, does not destroy the answer" {

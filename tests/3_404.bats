@@ -52,30 +52,40 @@ TYPES
     echo x >"$HTML/html"
     get /html
     read_field Content-Type
-    [[ $FIELD == application/octet-stream ]] || explain "application/octet-stream" "no suffix, no type"
+    [[ $FIELD == application/octet-stream ]] || explain "application/octet-stream" "no suffix, no type" || return 1
+    for target in / "/$NAME/" "/$NAME/?page=2.png" "/index.html?v=1.css"; do
+        get "$target"
+        read_plain_field Content-Type
+        [[ $FIELD == "text/html;charset=utf-8" ]] || echo "          $target is text/html, not: $FIELD" >>"$JOB/wrong"
+    done
+    expect_no_wrong "a Content-Type that follows the suffix" \
+        "it is the suffix of the file that is sent, not of the target: / is index.html, and a query is no name"
 }
 
 @test "HEAD gets the head of GET, and no body" {
-    for target in / "/$NAME.bin" "/$(random_name)" "/$NAME"; do
+    for target in / "/$NAME.bin" "/$(random_name)" "/$NAME" /%zz; do
         get "$target"
         expect_same_for_head "$target" || return 1
     done
 }
 
 @test "a directory without its last slash gets 301 to the name with it" {
+    here="(http://(test|127\.0\.0\.1:$PORT|localhost:$PORT))"
     mkdir -p "$HTML/$NAME/a b"
     for target in "/$NAME" "/$NAME/deep" "/$NAME/a%20b"; do
         get "$target"
         expect_status 301 "relative links in the directory's page only work below /directory/" || return 1
         read_field Location
-        [[ $FIELD =~ ^(http://[^/]+)?"$target/"$ ]] ||
-            explain "Location: $target/" "the same path, encoded, with a slash; here: $FIELD" || return 1
+        [[ $FIELD =~ ^$here?"$target/"$ ]] ||
+            explain "Location: $target/" "the same path, encoded, with a slash; a host, if it has one, is this one; here: $FIELD" || return 1
         expect_page || return 1
     done
-    get "/$NAME?page=2"
+    query="page=2&x=%0d%0aSet-Cookie:%20y&z=%2F+%3f/"
+    get "/$NAME?$query"
     read_field Location
-    [[ $FIELD =~ ^(http://[^/]+)?"/$NAME/?page=2"$ ]] ||
-        explain "Location: /$NAME/?page=2" "the slash stands at the end of the path, before the query, which is kept; here: $FIELD" || return 1
+    [[ $FIELD =~ ^$here?"/$NAME/?$query"$ ]] ||
+        explain "Location: /$NAME/?$query" "the slash stands at the end of the path, before the query, which is kept as it is: \
+decoded, %0d%0a would end the line; here: $FIELD" || return 1
     mkdir -p "$HTML/$NAME/empty/index.html"
     get "/$NAME/empty/"
     expect_status "404|403" "index.html is a directory here: that is no page, and to send the client to itself helps nobody" || return 1
@@ -87,7 +97,8 @@ TYPES
 @test "a malformed request line gets 400" {
     for line in "GET" "GET " "GET /" "GET / " "GET  HTTP/1.1" "GET /a" "/ HTTP/1.1" " / HTTP/1.1" "GET / HTTP/1.1 x" \
         "GET / x HTTP/1.1" "GET /%%zz HTTP/1.1" "GET /%%4 HTTP/1.1" \
-        "GET /a%% HTTP/1.1" "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1.x" "GET / HTTP1.1" \
+        "GET /a%% HTTP/1.1" "GET /%%+1 HTTP/1.1" "GET /%%-1 HTTP/1.1" "GET /%%0x41 HTTP/1.1" \
+        "GET index.html HTTP/1.1" "GET / http/1.1" "GET / HTTP/1.x" "GET / HTTP1.1" \
         "GET / HTTP/ 1.1" "GET / FTP/1.1" "GET / HTTP/1.11" "G@T / HTTP/1.1" "GET /a\001b HTTP/1.1" \
         "GET /\177 HTTP/1.1" "GET /\000 HTTP/1.1" "GET / HTTP/1.1\000" "(GET) / HTTP/1.1" "GET / HTTP/1.1\rx" "GET http:/// HTTP/1.1" "GET http://?x HTTP/1.1"; do
         send "$line\r\nHost: test\r\nConnection: close\r\n\r\n"
@@ -233,6 +244,10 @@ TYPES
         send "$line\r\nHost: $mark\r\nReferer: $mark\r\nConnection: close\r\n\r\n"
         try "$line" expect_no_echo || break
     done
+    # The Location of a redirect repeats the query, as it must; its page would have to write &lt; for <.
+    get "/$NAME?$mark"
+    read_page
+    [[ ${BODY,,} != *"<script"* ]] || echo "          GET /$NAME?$mark: $BODY" >>"$JOB/wrong"
     expect_no_wrong "a page with nothing of the request" "what the client sent may be a script, and the page would run it"
 }
 
@@ -240,7 +255,8 @@ TYPES
     mark=$(random_name)
     get "/$mark"
     ask POST "/$mark"
-    for line in "GET /$mark 404" "POST /$mark 405"; do
+    ask HEAD "/$mark"
+    for line in "GET /$mark 404" "POST /$mark 405" "HEAD /$mark 404"; do
         eventually grep -qE "^\[[0-9]+\] $line$" "$LOG" || explain "this line on stdout: [process id] $line" "the log ends with: $(said "$LOG")" || return 1
     done
 }
@@ -257,31 +273,40 @@ http_date() { # SECONDS AGO
         read_field Date
         [[ $FIELD =~ ^(Mon|Tue|Wed|Thu|Fri|Sat|Sun),\ [0-9]{2}\ [A-Z][a-z]{2}\ [0-9]{4}\ [0-9]{2}:[0-9]{2}:[0-9]{2}\ GMT$ ]] ||
             { http_date 0 && explain "Date: $DATE" "RFC 9110, section 6.6.1, in English, in GMT; here: $FIELD"; } || return 1
-        for ((ago = -1; ago <= 60; ago++)); do
+        for ((ago = -1; ago <= 20; ago++)); do
             http_date "$ago"
             [[ $DATE != "$FIELD" ]] || break
         done
-        ((ago <= 60)) || { http_date 0 && explain "the time of now, in GMT: $DATE" "here: $FIELD"; } || return 1
+        ((ago <= 20)) || { http_date 0 && explain "the time of now, in GMT: $DATE" "here: $FIELD: gmtime() is the time \
+in Greenwich, localtime() is that of where the server runs"; } || return 1
     done
+    ANSWER=$JOB/first read_field Date # the answer to its first request
+    first=$FIELD
+    later() { get / && read_field Date && [[ $FIELD != "$first" ]]; }
+    eventually later || explain "another Date than that of the first answer" "every answer has the time when it is sent; here: $FIELD"
 }
 
 @test "an answer is a status line, fields, a blank line" {
+    status_line=$'^HTTP/1\\.[01] [0-9]{3} [^[:cntrl:]]*\r\n' field="^[A-Za-z0-9!#\$%&'*+.^_\`|~-]+:"
     for target in / "/$(random_name)"; do
         get "$target"
         read_page
-        [[ $HEAD =~ ^HTTP/1\.[01]\ [0-9]{3}\ [A-Z] ]] || explain "HTTP/1.1 404 Not Found" "version, status, reason" || return 1
+        # The reason may be empty, but not the space before it (RFC 9112, section 4).
+        [[ $HEAD =~ $status_line ]] || explain "HTTP/1.1 404 Not Found" "version, status, reason" || return 1
         [[ $HEAD == *$'\n\r\n' ]] || explain "a blank line after the fields" "it ends the head: without it, the page is taken for fields" || return 1
         mapfile -t lines <<<"${HEAD%$'\r\n'}"
         for line in "${lines[@]:1:${#lines[@]}-2}"; do
-            [[ ${line%$'\r'} =~ ^[A-Za-z-]+:[[:blank:]]*[^[:blank:]] ]] || explain "fields: a name, a colon, a value" "here is: $line" || return 1
+            [[ $line =~ $field ]] || explain "fields: a name, a colon, a value" "here is: $line" || return 1
             [[ $line == *$'\r' ]] || explain "lines that end in CR LF" "" || return 1
         done
     done
 }
 
 @test "an empty line before the request is skipped" {
-    send '\r\nGET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
-    expect_status 200 "RFC 9112, section 2.2: at least one empty line before the request line is ignored"
+    for empty in '\r\n' '\n'; do
+        send "${empty}GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        expect_status 200 "RFC 9112, section 2.2: at least one empty line before the request line is ignored" || return 1
+    done
 }
 
 @test "empty lines that come in pieces before the request are skipped" {
@@ -304,8 +329,10 @@ $(said "$JOB/client")" || return 1
         get "$target"
         try "$target" expect_file "$HTML/$NAME/index.html" "" || break
     done
-    get "http://test?x"
-    try "http://test?x" expect_file "$HTML/index.html" "" || true
+    for target in "http://test?x" "http://test"; do
+        get "$target"
+        try "$target" expect_file "$HTML/index.html" "" || true
+    done
     expect_no_wrong "the file of the path" "RFC 9112, section 3.2.2: a server takes http://host/path, too, as a proxy is asked"
 }
 

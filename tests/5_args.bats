@@ -31,19 +31,22 @@ setup() {
     start_other "$PLACE/server" "$port" 0.0.0.0
     eventually listens "$port" || explain "a server on port $port" "port and address are the arguments; it says: $(said "$JOB/other")" || return 1
     curl --silent --max-time "$LIMIT" "http://127.0.0.2:$port/" >"$ANSWER" 3>&- || true
-    cmp -s "$HTML/index.html" "$ANSWER" || explain "the page, on another address" "bind to the address of the argument"
+    cmp -s "$HTML/index.html" "$ANSWER" || explain "the page, on another address" "bind to the address of the argument" || return 1
+    read -r line <"$JOB/other" || true
+    [[ $line != listening* || $line == *"0.0.0.0:$port/" ]] || explain "listening on http://0.0.0.0:$port/" "it says: $line"
 }
 
 @test "an address that is in use elsewhere, or not ours, is named in one line" {
     try_server "$SITE" "$(free_port)" 192.0.2.1
     expect_end 1 || return 1
-    complains "*192.0.2.1*Cannot assign requested address*" ||
+    complains "*192.0.2.1*" &&
+        grep -qiE "can('t|not) assign requested address|address not available|EADDRNOTAVAIL|AddrNotAvail" "$JOB/complaint" ||
         explain "one line such as: bind 192.0.2.1:PORT: Cannot assign requested address" "it says: $(said "$JOB/complaint")"
 }
 
 @test "wrong arguments get the usage on stderr, and exit status 2" {
-    for arguments in "" "abc" "80x" "-1" "65536" "''" "' 80'" "+80" "8080.5" "0x50" "99999999999999999999" "8080 nowhere" \
-        "8080 127.0.0" "8080 ''" "8080 127.0.0.1 more"; do
+    for arguments in "" "abc" "80x" "-1" "65536" "''" "' 80'" "+80" "8080.5" "0x50" "99999999999999999999" "8_080" "８０８０" "'80 '" \
+        "8080 nowhere" "8080 127.0.0" "8080 127.1" "8080 ''" "8080 127.0.0.1 more"; do
         eval "set -- $arguments"
         try_server "$SITE" "$@"
         if [[ $ENDED != 2 ]]; then
@@ -54,4 +57,13 @@ setup() {
         ((SECONDS < 2 * LIMIT)) || break # each that starts a server takes its time
     done
     expect_no_wrong "the usage on stderr, and exit status 2" "strtol() tells where the number ends; a port is 0 to 65535; inet_pton() tells an address"
+}
+
+@test "a port with a leading 0 is a decimal number, or none" {
+    port=$(free_port)
+    start_other "$PLACE/server" "0$port"
+    known() { listens "$port" || ! other_is_alive; }
+    eventually known || explain "a server on port $port, or the usage" \
+        "0$port is $port: strtol() with base 0 takes it for an octal number; it says: $(said "$JOB/other")" || return 1
+    listens "$port" || grep -qi usage "$JOB/other" || explain "a server on port $port, or the usage" "it says: $(said "$JOB/other")"
 }

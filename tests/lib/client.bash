@@ -51,6 +51,35 @@ ask() { # METHOD TARGET [FIELD...]
 
 get() { ask GET "$@"; } # TARGET [FIELD...]
 
+# Sets REQUEST to what a program sends that asks for /: a page of the kit's, after a visit to others on this machine that have
+# left cookies. (Chromium 156, Firefox 150 and curl 8.)
+read_request_of() { # PROGRAM
+    local agent='Mozilla/5.0 (Windows NT 10.0; Win64; x64' fields host="127.0.0.1:$PORT" cookies
+    local accept='Accept: text/html,application/xhtml+xml,application/xml;q=0.9'
+    printf -v cookies 'Cookie: session=%0180d; theme=dark; token=%0300d; seen=1' "$RANDOM" "$RANDOM"
+    case $1 in
+    Chromium)
+        fields=("Connection: keep-alive" "Cache-Control: max-age=0" 'sec-ch-ua: "Not:A-Brand";v="8", "Chromium";v="156"'
+            'sec-ch-ua-mobile: ?0' 'sec-ch-ua-platform: "Windows"' 'Upgrade-Insecure-Requests: 1'
+            "User-Agent: $agent) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+            "$accept,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+            'Sec-Fetch-Site: same-origin' 'Sec-Fetch-Mode: navigate' 'Sec-Fetch-User: ?1' 'Sec-Fetch-Dest: document'
+            "Referer: http://$host/" 'Accept-Encoding: gzip, deflate, br, zstd' 'Accept-Language: zh-CN,zh;q=0.9,en;q=0.8'
+            "$cookies")
+        ;;
+    Firefox)
+        fields=("User-Agent: $agent; rv:150.0) Gecko/20100101 Firefox/150.0"
+            "$accept,*/*;q=0.8"
+            'Accept-Language: zh-CN,zh;q=0.8,zh-TW;q=0.7,zh-HK;q=0.5,en-US;q=0.3,en;q=0.2'
+            'Accept-Encoding: gzip, deflate, br, zstd' 'Sec-GPC: 1' 'Connection: keep-alive' "Referer: http://$host/" "$cookies" 'Upgrade-Insecure-Requests: 1'
+            'Sec-Fetch-Dest: document' 'Sec-Fetch-Mode: navigate' 'Sec-Fetch-Site: same-origin' 'Sec-Fetch-User: ?1'
+            'Priority: u=0, i')
+        ;;
+    *) fields=('User-Agent: curl/8.14.1' 'Accept: */*') ;;
+    esac
+    printf -v REQUEST '%s\r\n' "GET / HTTP/1.1" "Host: $host" "${fields[@]}" ''
+}
+
 # What follows looks at $ANSWER without starting a process for it: there are thousands of answers.
 
 read_status() { # sets STATUS
@@ -77,21 +106,25 @@ read_plain_field() { # NAME
 }
 
 # Sets HEAD to the head, with its blank line, but for the value of a Date that is well-formed; and BODY to what follows it, as
-# a text: for pages, not for any bytes.
+# a text: for pages, not for any bytes. Where it has a 0 byte, it ends, with \0.
 read_page() {
     local text='' date='^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$'
-    IFS= read -r -d '' text <"$ANSWER" || true
+    ! IFS= read -r -d '' text <"$ANSWER" || text+='\0'
     HEAD=${text%%$'\n\r\n'*} BODY=
     [[ $HEAD == "$text" ]] || BODY=${text#"$HEAD"$'\n\r\n'} HEAD+=$'\n\r\n'
     read_field Date
     [[ ! $FIELD =~ $date ]] || HEAD=${HEAD/"$FIELD"/(now)}
     read_field Transfer-Encoding
-    [[ -z $FIELD ]] || IFS= read -r -d '' BODY < <("$CLIENT" -B <"$ANSWER") || true # chunks are put together
+    [[ -n $FIELD ]] || return 0
+    ! IFS= read -r -d '' BODY < <("$CLIENT" -B <"$ANSWER") || BODY+='\0' # chunks are put together
 }
 
 # The body, byte by byte; one in chunks is put together.
 body() { "$CLIENT" -B <"$ANSWER"; }
 is_body() { "$CLIENT" -E "$1" <"$ANSWER"; } # FILE
+
+# Whether the body is as long as the head says: a Content-Length, if there is one, and chunks. Sets PROBLEM.
+is_whole() { PROBLEM=$("$CLIENT" -C <"$ANSWER"); }
 
 # Sets ANSWERS to the status of each answer in $ANSWER, where several have come one after the other.
 read_statuses() {

@@ -28,6 +28,8 @@ static const char USAGE[] =
     "       client -w PID      print the signal of which a child of this process dies\n"
     "       client -B          print the body of the answer on stdin; chunks are put together\n"
     "       client -E FILE     whether that body is this file: exit status 0, or 1\n"
+    "       client -C          whether that body is as long as its head says; prints what is "
+    "wrong\n"
     "actions:\n"
     "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
     "  beside FILE                     send them, while the other actions go on\n"
@@ -36,6 +38,7 @@ static const char USAGE[] =
     "  late MS TEXT                    send it MS ms after the start; print how that went\n"
     "  read                            print what comes until the server closes\n"
     "  slowly BYTES MS                 the same, but BYTES every MS ms, on the whole\n"
+    "  take BYTES                      print what comes until it is so many bytes, or the end\n"
     "  answer, answer-head             print one answer; to HEAD, it has no body\n"
     "  silence MS                      fail if anything comes within MS ms\n"
     "  await MS                        wait until something comes, at most MS ms; leave it there\n"
@@ -185,6 +188,17 @@ static void read_all(int server, size_t size, long ms)
     free(bytes);
 }
 
+/* Reads so many bytes, and no more. */
+static void take(int server, size_t size)
+{
+    char bytes[65536];
+    for (size_t count; size > 0; size -= count) {
+        count = receive(server, bytes, size < sizeof bytes ? size : sizeof bytes);
+        if (count == 0) return;
+        fwrite(bytes, 1, count, stdout);
+    }
+}
+
 static void drip(int server, long ms, const char *text)
 {
     struct pollfd readable = {.fd = server, .events = POLLIN};
@@ -247,6 +261,7 @@ static int play(int *server, char **word, double start)
     if (strcmp(action, "drip") == 0) return drip(*server, atol(first), second), 3;
     if (strcmp(action, "slowly") == 0)
         return read_all(*server, (size_t)atol(first), atol(second)), 3;
+    if (strcmp(action, "take") == 0) return take(*server, (size_t)atol(first)), 2;
     if (strcmp(action, "read") == 0) return read_all(*server, 65536, 0), 1;
     if (strcmp(action, "answer") == 0) return read_answer(*server, true), 1;
     if (strcmp(action, "answer-head") == 0) return read_answer(*server, false), 1;
@@ -314,17 +329,25 @@ static char *read_stream(FILE *stream, size_t *length)
     return bytes;
 }
 
-/* Puts a body that came in chunks together, in its place (RFC 9112, section 7.1). Returns its length. */
-static size_t join_chunks(char *body, size_t length)
+/* Puts a body that came in chunks together, in its place (RFC 9112, section 7.1). Returns its
+ * length, and says whether it ends with a chunk of no bytes and a blank line. */
+static size_t join_chunks(char *body, size_t length, bool *whole)
 {
     const char *end = body + length;
     char *next = body, *to = body;
+    *whole = false;
     while (next < end) {
         char *line;
         unsigned long size = strtoul(next, &line, 16);
         char *data = memchr(line, '\n', (size_t)(end - line));
-        if (line == next || size == 0 || data == NULL) break;
+        if (line == next || data == NULL) break;
         data++;
+        if (size == 0) { /* fields may follow, and a blank line */
+            *whole =
+                memcmp(end - 2, "\r\n", 2) == 0 &&
+                (end - data == 2 || memmem(data, (size_t)(end - data), "\r\n\r\n", 4) == end - 4);
+            break;
+        }
         if (size > (size_t)(end - data)) size = (size_t)(end - data);
         memmove(to, data, size);
         to += size;
@@ -335,25 +358,66 @@ static size_t join_chunks(char *body, size_t length)
     return (size_t)(to - body);
 }
 
-/* The body of the answer on stdin: printed, or compared with a file. Returns the exit status. */
+/* An answer, taken apart. */
+struct answer {
+    char *head, *body; /* the head is a string: it ends before its blank line */
+    size_t size;       /* bytes in the body, once chunks are put together */
+    bool chunked, whole;
+};
+
+/* Reads the answer on stdin. Without a blank line, all of it is its head. */
+static struct answer read_whole_answer(void)
+{
+    size_t length;
+    char *text = read_stream(stdin, &length), *blank = memmem(text, length, "\n\r\n", 3);
+    struct answer answer = {.head = text, .body = text + length};
+    if (blank == NULL) return answer;
+    *blank = '\0';
+    answer.body = blank + 3;
+    answer.size = length - (size_t)(answer.body - text);
+    const char *field = strcasestr(text, "\nTransfer-Encoding:");
+    if (field != NULL && strncasecmp(field + 19 + strspn(field + 19, " \t"), "chunked", 7) == 0) {
+        answer.chunked = true;
+        answer.size = join_chunks(answer.body, answer.size, &answer.whole);
+    }
+    return answer;
+}
+
+/* Prints the body of the answer on stdin, or compares it with a file. Returns the exit status. */
 static int show_body(const char *path)
 {
-    size_t length, size = 0, expected;
-    char *answer = read_stream(stdin, &length), *body = answer + length;
-    char *blank = memmem(answer, length, "\n\r\n", 3);
-    if (blank != NULL) {
-        *blank = '\0'; /* ends the head, which is a string then */
-        body = blank + 3;
-        size = length - (size_t)(body - answer);
-        const char *field = strcasestr(answer, "\nTransfer-Encoding:");
-        if (field != NULL && strncasecmp(field + 19 + strspn(field + 19, " \t"), "chunked", 7) == 0)
-            size = join_chunks(body, size);
-    }
-    if (path == NULL) return fwrite(body, 1, size, stdout) == size ? 0 : FAILED;
+    struct answer answer = read_whole_answer();
+    size_t expected;
+    if (path == NULL)
+        return fwrite(answer.body, 1, answer.size, stdout) == answer.size ? 0 : FAILED;
     FILE *file = fopen(path, "rb");
     if (file == NULL) return perror(path), FAILED;
     const char *bytes = read_stream(file, &expected);
-    return size == expected && memcmp(body, bytes, size) == 0 ? 0 : FAILED;
+    return answer.size == expected && memcmp(answer.body, bytes, expected) == 0 ? 0 : FAILED;
+}
+
+/* Says what is wrong with the length of the answer on stdin (RFC 9112, section 6.3). Returns the
+ * exit status. */
+static int check_length(void)
+{
+    struct answer answer = read_whole_answer();
+    const char *field = strcasestr(answer.head, "\nContent-Length:");
+    if (answer.chunked && !answer.whole)
+        return puts("its chunks do not end with one of 0 bytes, or more follows"), FAILED;
+    if (field == NULL) return 0;
+    if (strcasestr(answer.head, "\nTransfer-Encoding:") != NULL)
+        return puts("it has Content-Length and Transfer-Encoding, too"), FAILED;
+    if (strcasestr(field + 1, "\nContent-Length:") != NULL)
+        return puts("it has Content-Length twice"), FAILED;
+    const char *value = field + 16 + strspn(field + 16, " \t");
+    char *end;
+    unsigned long long size = strtoull(value, &end, 10);
+    if (*value >= '0' && *value <= '9' && strspn(end, " \t") == strcspn(end, "\r\n") &&
+        size == answer.size)
+        return 0;
+    printf("its Content-Length is %.*s, and its body has %zu bytes\n", (int)strcspn(value, "\r\n"),
+           value, answer.size);
+    return FAILED;
 }
 
 /* Looks at a process and at what it forks, as a debugger does, until one of its children dies of a
@@ -375,8 +439,9 @@ static int watch_children(pid_t process)
 int main(int argc, char **argv)
 {
     int connections = 1, rounds = 1, buffer = 0, limit = 30, watched = 0;
-    for (int option; (option = getopt(argc, argv, "+hBE:n:r:b:t:q:w:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "+hBCE:n:r:b:t:q:w:")) != -1;) {
         if (option == 'B' || option == 'E') return show_body(option == 'E' ? optarg : NULL);
+        if (option == 'C') return check_length();
         if (option == 'n') connections = atoi(optarg);
         if (option == 'r') rounds = atoi(optarg);
         if (option == 'b') buffer = atoi(optarg);

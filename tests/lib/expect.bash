@@ -29,7 +29,7 @@ explain() { # EXPECTED HINT
     # What is no answer (a complaint of curl's, say) is not judged.
     [[ ! -s $ANSWER ]] || IFS= read -r line <"$ANSWER" 2>/dev/null || true
     [[ -n $cause || $line != HTTP/*[!$'\r'] ]] || cause="the lines of its answers end with LF alone: HTTP wants CR LF, in C \"\\r\\n\""
-    [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[A-Za-z-]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
+    [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[!-9;-~]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
         cause="its answers have no blank line between the fields and the body"
     touch "$JOB/explained"
     # More of them than this, and fork() fails for everybody.
@@ -44,12 +44,21 @@ explain() { # EXPECTED HINT
     return 1
 }
 
+# A line of the log has the id of a process that may have served: the server, or one that it has started.
+expect_own_id() { # ID
+    local field ids own=0
+    while read -r field ids; do [[ $field != NSpid: ]] || own=${ids##*$'\t'}; done 2>/dev/null <"/proc/$PID/status" || true
+    (($1 >= own)) || explain "the id of the server's process, $own as it sees it, in the log" "it has $1: getpid() tells it"
+}
+
 # A list of things to try, of which all that go wrong are shown at once: "try ITEM COMMAND..." for each, then
-# "expect_no_wrong EXPECTED HINT". Fails if the server has died, or has taken too long: then the rest is not tried.
+# "expect_no_wrong EXPECTED HINT", which shows what was sent if one got no answer. Fails if the server has died, or has
+# taken too long: then the rest is not tried.
 try() { # ITEM COMMAND...
     if ! "${@:2}" >/dev/null; then
         echo "          $(printable <<<"$1" | sed 's/\\n$//'): $(if [[ -s $ANSWER ]]; then head -n 1 "$ANSWER" | head -c 80 | printable; else echo "nothing"; fi)" >>"$JOB/wrong"
         rm -f "$JOB/explained"
+        [[ -s $ANSWER || ! -e $SENT || -e $SENT-unanswered ]] || cp "$SENT" "$SENT-unanswered"
     fi
     ! has_died && ((SECONDS < 2 * LIMIT))
 }
@@ -57,6 +66,7 @@ try() { # ITEM COMMAND...
 expect_no_wrong() { # EXPECTED HINT
     [[ -s $JOB/wrong ]] || return 0
     rm -f "$ANSWER" "$SENT" "$JOB/explained"
+    [[ ! -e $SENT-unanswered ]] || mv "$SENT-unanswered" "$SENT"
     explain "$1" "$2; here: $(head -n 1 "$JOB/wrong" | sed 's/^ *//' | head -c 100)" || true
     echo "wrong:"
     cat "$JOB/wrong"
