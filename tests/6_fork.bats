@@ -132,7 +132,7 @@ waitpid() with WNOHANG"
     in_time answer_slowly
 }
 
-# bats test_tags=until:6
+# bats test_tags=until:6,given
 @test "each request leaves one line in the log, and no child prints what the parent has printed" {
     settle
     before=$(count_lines "$LOG")
@@ -146,7 +146,7 @@ waitpid() with WNOHANG"
     ((after == before + 3)) || explain "three lines more in the log after three requests" "here are $((after - before)): $(said "$LOG")"
 }
 
-# bats test_tags=until:6
+# bats test_tags=until:6,given
 @test "a child that ends is no failure: the parent prints no error" {
     interruptions() { grep -ciE "interrupted|EINTR" "$ERRORS" || true; }
     before=$(interruptions)
