@@ -71,11 +71,11 @@ load lib/helpers
     expect_file "$HTML/$NAME.bin" "send the bytes of the file, zeros included, once, and nothing else"
 }
 
-@test "a file that has changed is sent as it is now" {
+@test "a change in a file is seen without starting the server again" {
     for target in /index.html "/$NAME/index.html" /index.html; do
         random_name >>"$HTML$target"
-        get "${target%index.html}"
-        expect_file "$HTML$target" "a page is read when it is asked for, not when the server starts, and not only once" || return 1
+        as_it_is() { get "${target%index.html}" && is_body "$HTML$target"; }
+        eventually as_it_is || expect_file "$HTML$target" "a page is read when it is asked for, not when the server starts, and not only once" || return 1
     done
 }
 
@@ -110,13 +110,13 @@ load lib/helpers
 
 @test "a file of more than 2 GiB is sent" {
     for size in 3221225472 4294968296; do # as an int, the one is below 0, and the other is 1000
-        random_bytes 1000000 >"$HTML/sparse-$NAME"
-        truncate -s "$size" "$HTML/sparse-$NAME"
-        client send "GET /sparse-$NAME HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' take 1100000 >"$ANSWER" || true
+        random_bytes 1000000 >"$HTML/sparse-$size-$NAME"
+        truncate -s "$size" "$HTML/sparse-$size-$NAME"
+        client send "GET /sparse-$size-$NAME HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' take 1100000 >"$ANSWER" || true
         read_field Content-Length
         hint="a size is an off_t: an int ends at 2 GiB"
         [[ -z $FIELD || $FIELD == "$size" ]] || explain "Content-Length: $size" "$hint; here: $FIELD" || return 1
-        cmp -s -n 1000000 "$HTML/sparse-$NAME" <(body) ||
+        cmp -s -n 1000000 "$HTML/sparse-$size-$NAME" <(body) ||
             explain "the first bytes of a file that has $size" "$hint; here are $(body | wc -c) bytes" || return 1
     done
 }
@@ -314,8 +314,7 @@ beside html/ are outside it, though their names begin so"
     feed "$JOB/go" </dev/null
     result=0
     wait "$OTHER" || result=$?
-    # With a Content-Length, a client knows that it has not all.
-    read_field Content-Length
-    ((result == 3)) || [[ -n $FIELD ]] || { rm -f "$ANSWER" && explain "a reset: the client's recv() fails" "the connection ends as if the \
+    # With a Content-Length, or chunks of which the last is missing, a client knows that it has not all.
+    ((result == 3)) || ! is_whole || { rm -f "$ANSWER" && explain "a reset: the client's recv() fails" "the connection ends as if the \
 file were whole, and curl says nothing. SO_LINGER with a time of 0 makes close() send a reset"; }
 }
