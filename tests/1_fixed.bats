@@ -194,6 +194,7 @@ closes its connection? A client with nothing more to send is closed at once"
         client -t 120 -r "$1" send "GET /$NAME HTTP/1.1"$'\r\n'"$close" read
         client -t 120 -r "$1" send "GET /$NAME.bin HTTP/1.1"$'\r\n'"$close" reset
         client -t 120 -r "$1" send "bad"$'\r\n'"$close" read
+        client -t 120 -r "$1" send $'HEAD / HTTP/1.1\r\n'"$close" read
     }
     requests 10 >/dev/null
     # The children and threads of clients that have left may take a moment to end.
