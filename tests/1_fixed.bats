@@ -324,7 +324,7 @@ closes its connection? A client with nothing more to send is closed at once"
         client -t 120 -r "$1" send "GET /$NAME$query HTTP/1.1"$'\r\n'"$close" read
         client -t 120 -r "$1" send "GET /$NAME.bin$query HTTP/1.1"$'\r\n'"$close" reset
         client -t 120 -r "$1" send "bad"$'\r\n'"$close" read
-        client -t 120 -r 20 send "HEAD /$NAME.bin HTTP/1.1"$'\r\n'"$close" read
+        client -t 120 -r "$1" send "HEAD /$NAME.bin HTTP/1.1"$'\r\n'"$close" read
         client -t 120 -r 20 send "GET /$NAME.device HTTP/1.1"$'\r\n'"$close" read
     }
     requests 10 >/dev/null
