@@ -155,6 +155,14 @@ expect_title() { # FILE HINT
     done
 }
 
+# bats test_tags=from:9
+@test "in the projector mode, a new line has a bar and a sign at the left, and both are seen whole" {
+    visit "/lessons/steps/9_epoll.html#projector"
+    sign="getComputedStyle(document.querySelector('.shown ins'), '::before')"
+    script "[$sign.content, $sign.marginLeft, parseFloat($sign.borderLeftWidth) > 2].join()"
+    [[ $VALUE == '\"+\",0px,true' ]] || explain '"+", no margin, and a bar of 3 pixels or more' "it is: $VALUE"
+}
+
 @test "a click on its link opens the page with the Chinese name" {
     visit /
     browser /element '{"using": "partial link text", "value": "/中文.html"}'

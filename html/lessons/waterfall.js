@@ -47,8 +47,10 @@ const totals = add(place, "p", "totals", "");
 note.setAttribute("role", "status"); // a screen reader says it when it changes
 totals.setAttribute("role", "status");
 for (const name of ["queued", "connecting", "waiting", "receiving"]) {
-    add(legend, "span", `key ${name}`, "");
-    add(legend, "span", "", words[name]);
+    const item = add(legend, "span", "item", "");
+    add(item, "span", `key ${name}`, "");
+    item.append(words[name]);
+    legend.append(" ");
 }
 
 /* Loads one file. Returns what the browser has measured, or undefined if no answer came. The query makes each address

@@ -164,8 +164,8 @@ LINES
     mapfile -t files < <(find . -name '*.c' -o -name '*.md' -o -name '*.html')
     run -1 grep -xF -f "$later" <(lines_of "${files[@]}")
     [[ -z $(find . -name '*.patch') ]]
-    # Its README has the points, in two languages: 60 for eight tests of its own.
-    [[ $(grep -cE '^    7\.5 +' README.md) == 16 ]]
+    # Its README has the points of each test, in two languages.
+    for page in README.md README.zh.md; do [[ $(grep -cE '^    [0-9.]+ +' "$page") == "$(cd "$kit" && tests/list 6 | wc -l)" ]]; done
     cp "$kit/stage6_fork/server.c" .
     [[ $(as_student test ONLY=answer | tail -n 1) == *" passed, 0 failed"* ]]
     as_student grade | grep "^$name, stage 6: 100 of 100 points (new: 60 of 60, kept: 40 of 40)"
@@ -175,7 +175,7 @@ LINES
 check_readme() { # DIRECTORY
     local link name targets
     mapfile -t targets < <(grep -oE '^[a-z./]+:' "$1/Makefile" | tr -d :)
-    perl -CSD -Mutf8 -0pe 's/(In a clone of the kit|在整个套件里)[^.。]*//g' "$1/README.md" >"$1/said"
+    perl -CSD -Mutf8 -0pe 's/(In a clone of the kit|在整个套件里)[^.。]*//g' "$1/README.md" "$1/README.zh.md" >"$1/said"
     while IFS= read -r link; do
         [[ $link == *://* || -e $1/$link ]] || { echo "$1: the link $link" && return 1; }
     done < <(grep -oE '\]\([^)]+\)' "$1/said" | sed 's/^](//; s/)$//; s/#.*//')
@@ -197,7 +197,7 @@ check_readme() { # DIRECTORY
         tests/grader/handout/pack "$assignment" "$BATS_TEST_TMPDIR/$assignment.zip"
         (cd "$BATS_TEST_TMPDIR" && unzip -q "$assignment.zip")
         check_readme "$BATS_TEST_TMPDIR/$assignment"
-        [[ $(grep -cE '^(Expect [0-9]+ to [0-9]+ hours\.|预计需要 [0-9]+ 到 [0-9]+ 小时。)$' "$BATS_TEST_TMPDIR/$assignment/README.md") == 2 ]]
+        [[ $(grep -cE '^(Expect [0-9]+ to [0-9]+ hours\.|预计需要 [0-9]+ 到 [0-9]+ 小时。)$' "$BATS_TEST_TMPDIR/$assignment"/README{,.zh}.md | awk -F : '{sum += $2} END {print sum}') == 2 ]]
     done
     # That the check can fail.
     for wrong in 'see [the map](tests/README.md)' '    make bench' 'run tests/bench/run' 'in stage7_threads/server.c'; do

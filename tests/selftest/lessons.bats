@@ -117,6 +117,17 @@ PAGE
     [[ $status == 1 && $output != *"command:  echo one"* && $output == *$'\nexpected: <a>\nprinted:  <b>'* ]]
 }
 
+@test "Chromium says what the page on it has, a wrong name and a missing mark are found" {
+    type -P chromium chromedriver >/dev/null || skip "no Chromium here: install the packages chromium and chromium-driver"
+    wrong=$BATS_TEST_TMPDIR/browser.html
+    sed 's|\(href="#empty">\)ERR_EMPTY_RESPONSE|\1ERR_CONNECTION_CLOSED|; s/<span class="by-hand">//' html/lessons/en/browser.html >"$wrong"
+    run tests/lessons/signs html/lessons/??/browser.html "$wrong"
+    echo "$output"
+    [[ $status == 1 && $output != *html/lessons/* ]]
+    [[ $output == *"#empty is about ERR_CONNECTION_CLOSED, but Chromium says ERR_EMPTY_RESPONSE"* ]]
+    [[ $output == *"this has not the mark by-hand: by hand</span> In WSL"* ]]
+}
+
 @test "the commands of lesson 1 print what it says" { tried 1_fixed; }
 @test "the commands of lesson 2 print what it says" { tried 2_files; }
 @test "the commands of lesson 3 print what it says" { tried 3_404; }
