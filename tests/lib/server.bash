@@ -235,7 +235,7 @@ death() {
                 echo ": when fork() fails, it returns -1, and the parent must not go on as if it were the child")"
         fi
     elif ! alive "$(<"$JOB/group")"; then
-        echo "the server was killed$([[ ! -s $TOGETHER-killed ]] || tail -n 1 "$TOGETHER-killed" | sed 's/^killed//')"
+        if [[ -s $TOGETHER-killed ]]; then echo "the server was $(tail -n 1 "$TOGETHER-killed")"; else echo "the server was killed"; fi
     fi
 }
 has_died() { [[ -s $JOB/ended && ! -e $JOB/killed ]]; } # by itself

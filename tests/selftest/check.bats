@@ -83,7 +83,7 @@ leave_stage() { find tests/mistakes tests/exercises -mindepth 1 -maxdepth 1 -typ
     [[ ${#lines[@]} == 1 && $output == *'"nonsense does not end the server", in'* ]] || return 1
     sed -i '/^msgid "nonsense does not/{n; s/.*/msgstr "请求正文 %s"/}' tests/lib/zh.po
     found messages '"请求正文 %s" has other %s than "nonsense does not end the server"'
-    [[ $output == *"正文 is not our word, but 主体"* ]] || return 1
+    found words "正文 is not our word, but 主体"
     sed -i 's/请求正文 %s/乱七八糟的数据不会让服务器结束/' tests/lib/zh.po
     tests/check messages
 }
