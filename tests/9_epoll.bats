@@ -328,13 +328,13 @@ the client has left"
         "$CLIENT" -t 90 -b 4096 "$PORT" beside "$JOB/requests" file "$JOB/go" slowly 8000 1 >"$ANSWER" 2>"$JOB/client" 3>&- &
         OTHER=$!
         # The server has had the CPU meanwhile, or sleeps, and could send no more. (It does not wait for more than 5 s.)
-        most=0
+        most=0 since=$SECONDS
         full() {
             count_unsent && before=$UNSENT most=$((UNSENT > most ? UNSENT : most)) ticks=$(cpu_ticks) && pause 0.3 && count_unsent && read_stat "$PID" &&
                 ((UNSENT > 0 && UNSENT == before)) && { [[ ${STAT[0]} == S ]] || (($(cpu_ticks) > ticks)); }
         }
         # One that closes after the first answer has nothing more to send, and need not be tried again.
-        full_or_gone() { full || ((UNSENT == 0 && (most > 0 || SECONDS - start > 10))); }
+        full_or_gone() { full || ((UNSENT == 0 && (most > 0 || SECONDS - since > 10))); }
         within 40 full_or_gone && ((UNSENT > 0)) || { fair=yes && false; } ||
             explain "a server that answers, until the kernel takes no more" "it does not answer, or closes the connection" || return 1
         feed "$JOB/go" </dev/null || return 1
