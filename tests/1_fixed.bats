@@ -197,7 +197,7 @@ part of it may be smaller, unless lengths are checked$( ((STAGE != 6)) || echo "
     get "/$(random_name)"
     one_more() { (($(logged) == before + 1)); }
     eventually one_more || explain "one more line such as [4242] 78 bytes 200 on stdout" \
-        "print it when the answer is sent, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
+        "print it when the request is known, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
     expect_own_id "$(id)"
 }
 

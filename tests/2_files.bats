@@ -257,6 +257,7 @@ beside html/ are outside it, though their names begin so"
     line="GET $target 200"
     other() { grep -aF "$target" "$LOG" | tail -n 1 | printable; }
     eventually grep -qaF "$target" "$LOG" && because "the line of a request in the log is not [process id] $line, but $(other)"
+    because_on_stderr "$target"
     eventually grep -qE "^\[[0-9]+\] ${line//\?/\\?}$" "$LOG" || explain "this line on stdout: [process id] $line" \
         "print it when the answer is known, with a line end, and flush it: stdout is no terminal here; it ends with: $(said "$LOG")" || return 1
     [[ $(grep -cF "$line" "$LOG") == 1 ]] || explain "one line" "the log: $(said "$LOG")" || return 1

@@ -40,11 +40,8 @@ one that nobody waits for is a zombie (Z): $(remaining)"
 
 # Says beforehand why the log may have no line for the last request.
 because_no_line() {
-    if [[ -n ${mark:-} ]] && grep -qaF "$mark" "$ERRORS"; then
-        because "the log is printed on stderr: its place is stdout"
-    else
-        because "the line of the log stays in a buffer of the child: fflush() before _exit(), which throws the buffer away"
-    fi
+    because "the line of the log stays in a buffer of the child: fflush() before _exit(), which throws the buffer away"
+    [[ -z ${mark:-} ]] || because_on_stderr "$mark"
 }
 
 # The children that remain, as ps shows them, for a hint.

@@ -9,11 +9,17 @@ printable() { # the bytes on stdin
 
 # What a program has printed last.
 said() { # FILE...
-    tail -q -c 400 "$@" 2>/dev/null | tr -d '\r' | LC_ALL=C tr '\000-\010\013-\037\177' '?' | tail -n 6 | sed '2,$s/^/          /'
+    local text
+    text=$(tail -q -c 400 "$@" 2>/dev/null | tr -d '\r' | LC_ALL=C tr '\000-\010\013-\037\177' '?' | tail -n 6 | sed '2,$s/^/          /') || true
+    echo "${text:-nothing}"
 }
 
 # Says beforehand what the cause is if the test fails.
 because() { CAUSE=$1; } # CAUSE
+# The same, if the log, with this text in it, is in the wrong place.
+because_on_stderr() { # TEXT
+    ! grep -qaF -e "$1" "$ERRORS" || because "the log is printed on stderr: its place is stdout"
+}
 
 # The same, if the client's last connection has ended with a reset.
 because_reset() {
