@@ -296,7 +296,7 @@ grade_three() {
     grep -q ",'=王小明,2023123456,75,100,-" "$OUT/moodle.csv"
     report=$OUT/2023123456-=王小明.txt
     diff - <(head -n 4 "$report") <<'LINES'
-2023123456-=王小明, stage 6: 100 of 100 points
+2023123456-=王小明, stage 6: 100 of 100 points (new: 60 of 60, kept: 40 of 40)
 75 points in all: -5 points given by hand; 20 points taken for 2 days late.
 Remark: talked well
 Taken for server.c: server (1).c.
@@ -401,7 +401,10 @@ begin_sshd() { # DIRECTORY
     mkdir -m 700 "$directory"
     ssh-keygen -q -t ed25519 -N '' -f "$directory/host"
     ssh-keygen -q -t ed25519 -N '' -f "$directory/user"
-    for homework in {1..5}; do cp -R tests/grader/homework/does-not-build "$CLASS/homework $homework"; done
+    for homework in {1..5}; do # each takes its time to build
+        cp -R tests/grader/homework/does-not-build "$CLASS/homework $homework"
+        printf 'server:\n\tsleep 3\n\tcc -o server server.c\n' >"$CLASS/homework $homework/Makefile"
+    done
     for machine in 1 2; do
         begin_sshd "$directory"
         PROCESSES+=" $SSHD"
@@ -413,9 +416,9 @@ begin_sshd() { # DIRECTORY
     grades_there() {
         local process
         for process in $(pgrep -f "$SMALL/tests/grader/grade-sent 6 "); do
-            while ((process > 1)); do
+            while ((${process:-0} > 1)); do
                 ((process != SSHD)) || return 0
-                process=$(ps -o ppid= -p "$process" || echo 0)
+                process=$(sed -n 's/^PPid:\t//p' "/proc/$process/status" 2>/dev/null || true)
             done
         done
         return 1
