@@ -62,6 +62,12 @@ all_passed() { # STAGE
             whole: true, broken: null, output: "", tests: map({name: .[4], status: "passed", cause: null, output: ""})}))}'
 }
 
+# The tests that close the kit to other users, or are another user, take turns: the others run side by side.
+take_turns() {
+    exec {TURN}>"$BATS_FILE_TMPDIR/turn"
+    flock "$TURN"
+}
+
 # A bwrap that fails, so that there are no namespaces.
 without_namespaces() {
     mkdir -p "$BATS_TEST_TMPDIR/bin"
@@ -278,6 +284,7 @@ check_readme() { # DIRECTORY
 }
 
 @test "port 8080 taken, and no namespaces: no grade, one line that says what to do, and an empty row in grades.csv" {
+    take_turns
     without_namespaces
     mkdir -p "$BATS_TEST_TMPDIR"/class/{nothing,broken} "$BATS_TEST_TMPDIR/grades"
     echo 'int main(void) { return 0; }' >"$BATS_TEST_TMPDIR/class/nothing/server.c"
@@ -334,6 +341,7 @@ look_for_secrets() { # HOMEWORKS IN A CLASS... : they are graded beside a classm
 }
 
 @test "without root, a homework finds neither a classmate's work nor the kit" {
+    take_turns
     ((EUID == 0)) || skip "this is how all other tests run"
     setpriv --reuid=23456 --regid=23456 --clear-groups tests/lib/sandbox -q || skip "this system gives namespaces only to root"
     chmod 711 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR"
@@ -344,6 +352,7 @@ look_for_secrets() { # HOMEWORKS IN A CLASS... : they are graded beside a classm
 }
 
 @test "without namespaces, permissions keep a homework from a classmate's work and the kit" {
+    take_turns
     ((EUID == 0)) || skip "this needs root"
     without_namespaces
     AS=("${WITHOUT[@]}") IN="$SMALL $BATS_TEST_TMPDIR" # another kit on this machine is not ours to close
@@ -360,6 +369,7 @@ teardown() {
 }
 
 @test "without namespaces, a right homework earns 100 as root, and only the kit and the class are closed meanwhile" {
+    take_turns
     ((EUID == 0)) || skip "this needs root"
     without_namespaces
     cd "$SMALL"
@@ -387,6 +397,7 @@ teardown() {
 }
 
 @test "what was closed is open again afterwards: after a signal, after another run that is longer, and after SIGKILL and the next run" {
+    take_turns
     ((EUID == 0)) || skip "this needs root"
     without_namespaces
     directory=$BATS_TEST_TMPDIR/one other=$BATS_TEST_TMPDIR/other
@@ -420,6 +431,7 @@ teardown() {
 }
 
 @test "/, directories of the system and home directories are not closed: one line, exit status 2, and no grade" {
+    take_turns
     ((EUID == 0)) || skip "this needs root"
     without_namespaces
     mkdir "$BATS_TEST_TMPDIR/home"
