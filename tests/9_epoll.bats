@@ -283,7 +283,8 @@ waits until the client is idle for too long"
     for ((i = 0; i < 20; i++)); do printf '%s' "$get"; done >"$JOB/requests"
     # The server sees the requests and the end together: it is stopped until both are there.
     find_children
-    processes=("$PID" "${FOUND[@]}")
+    mapfile -t processes <"$JOB/frame" # it may have workers
+    processes+=("$PID" "${FOUND[@]}")
     kill -STOP "${processes[@]}"
     "$CLIENT" -t "$LIMIT" "$PORT" file "$JOB/requests" shutdown read >"$ANSWER" 2>"$JOB/client" 3>&- &
     OTHER=$!

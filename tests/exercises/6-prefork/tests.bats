@@ -4,6 +4,7 @@
 # Replaces: the connection ends as soon as the child has sent its answer
 # Replaces: a child serves one client, and ends
 # Replaces: each client has a process of its own, as long as it is connected
+# Replaces: the log has the id of the child that has answered
 # Replaces: the parent closes its copy of each client's socket
 # Replaces: a child does not keep the listening socket
 # Replaces: when fork fails, that client is dropped, and the server goes on
