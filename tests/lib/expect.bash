@@ -37,6 +37,8 @@ explain() { # EXPECTED HINT
     [[ -n $cause || $line != HTTP/*[!$'\r'] ]] || cause="the lines of its answers end with LF alone: HTTP wants CR LF, in C \"\\r\\n\""
     [[ -n $cause || $line != HTTP/* ]] || ! grep -qaE '^[!-9;-~]+:' "$ANSWER" || grep -qa $'^\r*$' "$ANSWER" ||
         cause="its answers have no blank line between the fields and the body"
+    [[ -n $cause || $line != HTTP/1.?\ 404* ]] || ! head -c 100 "$SENT" | grep -qaE '(^|send )GET / ' ||
+        cause="GET / is answered with ${line:9:3}, not with 200 (/ is html/index.html)"
     touch "$JOB/explained"
     # More of them than this, and fork() fails for everybody.
     cause=${cause:-$(zombies 300 || true)} cause=${cause:-${CAUSE:-}}
