@@ -451,7 +451,7 @@ static bool send_file(int client, int file)
  * reset), and the client can lose what it has not read yet. So if there is more, this function says
  * with shutdown() that the response is over, and then receives and throws away, until the client
  * closes, or has been silent for TIMEOUT seconds, or MAX_DRAIN is reached. With MSG_WAITALL, recv()
- * goes on until MAX_HEAD bytes have come, its time is up, or the client closes. There is more if the
+ * waits until MAX_HEAD bytes have come, its time is up, or the client closes. There is more if the
  * method is another than GET and HEAD, so that a body may come; if the text does not end with the
  * head; or if poll(), which does not wait here, says that something has come since. What comes only
  * after that can still break off the connection. The text is not needed any longer, and takes the
@@ -492,7 +492,7 @@ static void handle_client(int client)
         close_file(&response);
         if (sent) drain(client, text, length);
         /* Half a file must not look like a whole one. With SO_LINGER and a time of 0, close()
-         * breaks off the connection with a reset: after what has come, the client's recv() fails. */
+         * breaks off the connection by a reset: after what has come, the client's recv() fails. */
         struct linger reset = {.l_onoff = 1, .l_linger = 0};
         if (!sent) setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }

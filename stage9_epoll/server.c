@@ -573,8 +573,8 @@ static bool would_block(void)
 }
 
 /* Puts a new client into the table of connections. From now on its request is expected, and its
- * time runs. SO_SNDBUF: each time that there is room in the send buffer again, the kernel reports an
- * event. With a larger buffer than before, a large file takes fewer of them. (The kernel may allow
+ * time runs. SO_SNDBUF: each time that there is room in the send buffer, the kernel reports an
+ * event. With a larger buffer, a large file takes fewer of them. (The kernel may allow
  * less; then it takes more.) */
 static void add_connection(struct server *server, int client)
 {

@@ -7,6 +7,7 @@ AS=("${BASH_SOURCE[0]%/*}/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_US
 # Stage 8 never rests. Here it has what all others leave of the CPU. (Linux shares it out by sessions first, and
 # then, by nice, among the processes of a session.)
 IN_SESSION=(setsid)
+# A homework's server goes before the sessions that it may start, which would take the CPU from the homeworks beside it.
 # shellcheck disable=SC2016
 [[ -z ${GRADED:-} || $SANDBOX == user ]] || IN_SESSION=(setsid sh -c '{ echo -15 >/proc/self/autogroup; } 2>/dev/null; exec "$@"' -)
 # shellcheck disable=SC2016
