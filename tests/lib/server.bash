@@ -197,10 +197,16 @@ death_by_signal() { # WHO NUMBER
     esac
 }
 
-# Sets SCRIPT to the first line of a server that is one.
-is_script() {
+# Whether the server is a script whose first line names a program that is not there. Sets SCRIPT to that line.
+lacks_program() {
+    local word words=()
     { IFS= read -r SCRIPT <"$PLACE/server"; } 2>/dev/null || true
-    [[ $SCRIPT == '#!'* ]]
+    [[ $SCRIPT == '#!'* ]] || return 1
+    read -ra words <<<"${SCRIPT#'#!'}"
+    for word in "${words[@]}"; do
+        [[ $word == */env || $word == -* ]] || break
+    done
+    ! type -P -- "${word:-}" >/dev/null
 }
 
 # Says of which signal a child dies that gets once more what was sent last. Fails if none does, or if this system lets nobody look.
@@ -226,7 +232,7 @@ death() {
         [[ $status =~ ^[0-9]{1,3}$ ]] || status=0 # bash runs a command in what it takes for a sum
         if ((status > 128)); then
             death_by_signal "the server" $((status - 128))
-        elif ((status > 125)) && is_script; then
+        elif ((status > 125)) && lacks_program; then
             echo "the server ends at once: there is no such program as the first line of its script names$([[ $SCRIPT != *$'\r' ]] ||
                 echo ": this line ends with CR LF, as on Windows, and so the CR belongs to the name"): ${SCRIPT%$'\r'}"
         elif lingers "$ASKED" && tail -n 1 "$ERRORS" | grep -qi "in use"; then

@@ -30,6 +30,7 @@ setup_file() {
     leave_bats
     cd "$BATS_TEST_DIRNAME/../.." || return 1
     make -s all build/client
+    touch "$BATS_FILE_TMPDIR/begun"
     export GRADES=$BATS_FILE_TMPDIR/grades CLASS=$BATS_FILE_TMPDIR/class RIGHT=$BATS_FILE_TMPDIR/right SMALL=$BATS_FILE_TMPDIR/small
     mkdir "$RIGHT"
     cp -R tests/grader/homework "$CLASS"
@@ -77,15 +78,19 @@ without_namespaces() {
 }
 
 @test "the made-up homeworks get the grades that they deserve, and leave nothing behind" {
-    cat "$BATS_FILE_TMPDIR/said"
-    cat "$BATS_FILE_TMPDIR/said-right"
     points() { tail -q -n +2 "$GRADES/grades.csv" "$GRADES-right/grades.csv" | awk -F, '{print "\"" $2 "\"," $3 ",100"}'; }
-    diff <(tail -n +2 tests/grader/homework.csv) <(points | grep -vE '^"(shy|stage5)"' | sort) ||
-        { head -n 40 "$GRADES-right"/*.txt && return 1; }
+    local wrong
+    # What differs, and the reports of those; or what stood in the place of grades.
+    wrong=$(diff <(tail -n +2 tests/grader/homework.csv) <(points | grep -vE '^"(shy|stage5)"' | sort)) || {
+        echo "$wrong"
+        sed -n 's/^> "\([^"]*\)".*/\1/p' <<<"$wrong" | while read -r name; do head -n 30 "$GRADES"{,-right}"/$name.txt" 2>/dev/null || true; done
+        tail -n 3 "$BATS_FILE_TMPDIR"/said{,-right}
+        return 1
+    }
     for _ in {1..50}; do pgrep left-behind >/dev/null || break; sleep 0.1; done
     run -1 pgrep --list-full left-behind
-    left=$(find /tmp /var/tmp /dev/shm /run -name left-server -not -path "*/leaves-file/*" 2>/dev/null || true)
-    [[ -z $left ]]
+    left=$(find /tmp /var/tmp /dev/shm /run -name left-server -newer "$BATS_FILE_TMPDIR/begun" -not -path "*/leaves-file/*" 2>/dev/null || true)
+    [[ -z $left ]] || { echo "left behind: $left" && return 1; }
 }
 
 @test "what is no directory is no homework" {
@@ -111,8 +116,11 @@ without_namespaces() {
     plant "$faults/other-port" 5 's/htons\(.*\)/htons(8081)/'
     plant "$faults/one-read" 5 's/while \(length < MAX_HEAD .*\{/for (int once = 1; once > 0; once--) {/'
     plant "$faults/no-blank-line" 5 's/close\\r\\n\\r\\n/close\\r\\n/'
+    mkdir "$faults/from-windows" "$faults/runs-nothing"
+    printf '#!/usr/bin/env python3\r\n' >"$faults/from-windows/server"
+    printf '#!/bin/sh\nexec ""\n' >"$faults/runs-nothing/server"
     make_kit "$BATS_TEST_TMPDIR/kit" 1_fixed.bats 2_files.bats 3_404.bats 4_struct.bats 5_args.bats
-    "$BATS_TEST_TMPDIR/kit/tests/grader/grade-all" -j 7 -o "$GRADES" 5 "$faults"
+    "$BATS_TEST_TMPDIR/kit/tests/grader/grade-all" -j 9 -o "$GRADES" 5 "$faults"
     while IFS=: read -r name text; do
         first=$(head -n 1 "$GRADES/$name.txt")
         echo "$first"
@@ -125,6 +133,8 @@ no-index:GET / is answered with 404
 other-port:listens on port 8081
 one-read:a request in two pieces is answered once
 no-blank-line:no blank line
+from-windows:this line ends with CR LF, as on Windows
+runs-nothing:the server ends by itself, with exit status 126
 LINES
     # An answer that came before the time was up is shown, and so is the end of its lines.
     grep -qF 'received: HTTP/1.1 200 OK\r\n' "$GRADES/never-closes.txt"
