@@ -45,7 +45,7 @@ because_no_line() {
 }
 
 # The children that remain, as ps shows them, for a hint.
-remaining() { { find_children && (IFS=, && ps -o pid,stat -p "${FOUND[*]}") 2>/dev/null | sed '2,$s/^/          /'; } || true; }
+remaining() { { find_children && (IFS=, && ps -o stat= -p "${FOUND[*]}") | sort | uniq -c | paste -s -d , | sed -E 's/ +/ /g'; } 2>/dev/null || true; }
 
 # bats test_tags=until:6
 @test "the connection ends as soon as the child has sent its answer" {

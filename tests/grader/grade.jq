@@ -32,7 +32,7 @@ def not_graded($why): $why | gsub("\\s*\\n\\s*"; " | ") + "\n" | halt_error(3);
 | ([($suites[] | .suite as $suite | .tests[] | . + {$suite}), .tests[]?] | map({key: "\(.suite) \(.name)", value: .}) | from_entries) as $outcomes
 | [$list[] | . as $test | {name, number, points, suite, own, rank} + (
     $outcomes["\(.suite) \(.name)"] as $outcome
-    | first($suites[] | select(.suite == $test.suite and .part == $test.part)) // null | . as $suite
+    | first($suites[] | select(.suite == $test.suite and .part == $test.part and (.whole | not))) // null | . as $suite
     | if $grade.built | not then {status: "failed", cause: null, output: "not run: there is no server"}
       elif $outcome.status == "skipped" then {missing: $outcome.output}
       elif $outcome != null then $outcome | {status, cause, output}

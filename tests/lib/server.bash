@@ -222,6 +222,14 @@ crash() {
     [[ -n $signal ]] && death_by_signal "a child of the server" "$signal"
 }
 
+# Whether the server of stage 9 closes a connection after one answer, though nobody has asked it to.
+closes_always() {
+    ((STAGE == 9)) && alive "$PID" || return 1
+    local request=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+    "$CLIENT" -t 3 "$PORT" send "$request" answer send "${request%$'\r\n'}"$'Connection: close\r\n\r\n' read >"$JOB/persistent" 2>/dev/null 3>&- || true
+    (($(grep -ac '^HTTP/1' "$JOB/persistent") == 1))
+}
+
 # Says how the server has ended, if it has done so by itself.
 death() {
     [[ ! -e $JOB/killed && -e $JOB/group ]] || return 0
