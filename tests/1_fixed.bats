@@ -333,7 +333,7 @@ closes its connection? A client with nothing more to send is closed at once"
     settle
     children=$CHILDREN threads=$THREADS descriptors=$DESCRIPTORS memory=$(resident_kb)
     requests 100 >/dev/null
-    eventually settled || { because "$(zombies 50 || true)" && explain "as many children, threads and descriptors as before: $children, $threads, $descriptors" \
+    eventually settled || { because_of_children "$children" && explain "as many children, threads and descriptors as before: $children, $threads, $descriptors" \
         "now there are $CHILDREN, $THREADS, $DESCRIPTORS: what is opened for a client must be closed"; } || return 1
     ! measures_memory || (($(resident_kb) < memory + 2048)) || explain "no more memory than before" "$memory KiB before, $(resident_kb) now"
 }

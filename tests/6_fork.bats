@@ -33,9 +33,9 @@ explain_processes() { # CLIENTS CHILDREN BEFORE
 
 # Says why children remain that should have ended.
 explain_remaining() { # EXPECTED CHILDREN BEFORE
-    because "$(zombies 3 || echo "a child does not end when its client has left: it runs on into the accept loop of the parent (exit() is missing)")"
-    explain "$1" "$((CHILDREN - $2)) remain: one that runs on into the accept loop never ends (S: it waits); \
-one that nobody waits for is a zombie (Z): $(remaining)"
+    because_of_children "$2"
+    explain "$1" "$((CHILDREN - $2)) remain: one that goes on with the accept loop never ends (S: it sleeps); \
+one for which the parent has not called waitpid() is a zombie (Z): $(remaining)"
 }
 
 # Says beforehand why the log may have no line for the last request.

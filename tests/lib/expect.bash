@@ -27,6 +27,12 @@ because_reset() {
 or with SO_LINGER and a time of 0"
 }
 
+# The same, if there are more children than this, though their clients have left: as zombies, or in the accept loop.
+because_of_children() { # COUNT
+    ((STAGE != 6 || CHILDREN <= $1)) || has_client ||
+        because "$(zombies 1 || echo "a child does not end when its client has left: it goes on with the accept loop, like the parent (exit() is missing)")"
+}
+
 # Says why a test fails, and fails. What is known of the cause comes first.
 explain() { # EXPECTED HINT
     local cause line=''

@@ -93,10 +93,10 @@ zombies() { # COUNT
     ((zombies >= $1)) || return 1
     caught=$(<"$JOB/caught")
     if ((16#$caught >> 16 & 1)) && ! ((16#$(status_of SigCgt) >> 16 & 1)); then # SIGCHLD is 17: bit 16
-        echo "$zombies children are zombies: the handler of SIGCHLD was called only once, because signal() has installed it: use sigaction()"
+        echo "its children are zombies: the handler of SIGCHLD was called only once, because signal() has installed it: use sigaction()"
     else
-        echo "$zombies children are zombies: they have ended, and the parent does not wait for them (ignore SIGCHLD, or call waitpid() until \
-none is left in a handler that sigaction() installs: one of signal() may work only once)"
+        echo "its children are zombies: they have ended, and the parent does not wait for them (ignore SIGCHLD, or install a handler with \
+sigaction() that calls waitpid(-1, NULL, WNOHANG) until no ended child is left)"
     fi
 }
 count_descriptors() { count_entries "/proc/$PID/fd"; }
