@@ -11,7 +11,7 @@ setup() {
 
 @test "port 0 takes a free port, and the server says which" {
     start_other "$PLACE/server" 0
-    eventually grep -q listening "$JOB/other" || explain "listening on http://127.0.0.1:PORT/ on stdout, flushed" "it says: $(said "$JOB/other")" || return 1
+    within "$LIMIT" grep -q listening "$JOB/other" || explain "listening on http://127.0.0.1:PORT/ on stdout, flushed" "it says: $(said "$JOB/other")" || return 1
     read -r line <"$JOB/other"
     [[ $line =~ ^listening\ on\ http://127\.0\.0\.1:([0-9]+)/$ ]] || explain "the line with the port" "$(said "$JOB/other")"
     ((BASH_REMATCH[1] > 0)) || explain "the port that the kernel has chosen" "getsockname() tells it" || return 1
@@ -21,7 +21,7 @@ setup() {
 @test "two servers run side by side on two ports" {
     port=$(free_port)
     start_other "$PLACE/server" "$port"
-    eventually listens "$port" || explain "a second server, on port $port" "the port is the first argument; it says: $(said "$JOB/other")" || return 1
+    within "$LIMIT" listens "$port" || explain "a second server, on port $port" "the port is the first argument; it says: $(said "$JOB/other")" || return 1
     expect_service "the first" || return 1
     PORT=$port expect_service "the second"
 }
@@ -29,7 +29,7 @@ setup() {
 @test "ADDRESS 0.0.0.0 opens the server to the network" {
     port=$(free_port)
     start_other "$PLACE/server" "$port" 0.0.0.0
-    eventually listens "$port" || explain "a server on port $port" "port and address are the arguments; it says: $(said "$JOB/other")" || return 1
+    within "$LIMIT" listens "$port" || explain "a server on port $port" "port and address are the arguments; it says: $(said "$JOB/other")" || return 1
     curl --silent --max-time "$LIMIT" "http://127.0.0.2:$port/" >"$ANSWER" 3>&- || true
     cmp -s "$HTML/index.html" "$ANSWER" || explain "the page, on another address" "bind to the address of the argument" || return 1
     read -r line <"$JOB/other" || true

@@ -49,7 +49,7 @@ explain() { # EXPECTED HINT
     # More of them than this, and fork() fails for everybody.
     cause=${cause:-$(zombies 300 || true)} cause=${cause:-${CAUSE:-}}
     [[ -n $cause || -s $ANSWER || ! -s $SENT || $RESULT == 3 ]] || cause=$(crash || true)
-    [[ -n $cause ]] || ! closes_always || cause="the connection is closed after each answer: in HTTP/1.1 it stays open, unless one side says Connection: close"
+    cause=${cause:-$(flaw)}
     [[ -z $cause ]] || echo "cause:    $cause"
     echo "expected: $1"
     [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"

@@ -222,12 +222,22 @@ crash() {
     [[ -n $signal ]] && death_by_signal "a child of the server" "$signal"
 }
 
-# Whether the server of stage 9 closes a connection after one answer, though nobody has asked it to.
-closes_always() {
-    ((STAGE == 9)) && alive "$PID" || return 1
-    local request=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
-    "$CLIENT" -t 3 "$PORT" send "$request" answer send "${request%$'\r\n'}"$'Connection: close\r\n\r\n' read >"$JOB/persistent" 2>/dev/null 3>&- || true
-    (($(grep -ac '^HTTP/1' "$JOB/persistent") == 1))
+# Says what is wrong with every answer of a server of stage 9, if something is: that is the cause, whatever a test looks at.
+# A suite looks once.
+flaw() {
+    ((STAGE == 9)) && alive "$PID" || return 0
+    local get=$'GET / HTTP/1.1\r\nHost: test\r\n' ANSWER=$JOB/last
+    if [[ ! -e $JOB/flaw ]]; then
+        "$CLIENT" -t 3 "$PORT" send "$get"$'Connection: close\r\n\r\n' read >"$JOB/last" 2>/dev/null 3>&- || true
+        "$CLIENT" -t 3 "$PORT" send "$get"$'\r\n' answer send "$get"$'Connection: close\r\n\r\n' read >"$JOB/two" 2>/dev/null 3>&- || true
+        read_field Content-Length
+        if [[ $FIELD =~ ^[0-9]{1,9}$ && $FIELD != $(body | wc -c) ]]; then
+            echo "Content-Length is not the length of the body"
+        elif (($(grep -ac '^HTTP/1' "$JOB/two") == 1)); then
+            echo "the connection is closed after each answer: in HTTP/1.1 it stays open, unless one side says Connection: close"
+        fi >"$JOB/flaw"
+    fi
+    echo "$(<"$JOB/flaw")"
 }
 
 # Says how the server has ended, if it has done so by itself.
