@@ -47,9 +47,8 @@ explain() { # EXPECTED HINT
         cause="GET / is answered with ${line:9:3}, not with 200 (/ is html/index.html)"
     touch "$JOB/explained"
     # More of them than this, and fork() fails for everybody.
-    cause=${cause:-$(zombies 300 || true)} cause=${cause:-${CAUSE:-}}
+    cause=${cause:-$(zombies 300 || true)} cause=${cause:-$(flaw || true)} cause=${cause:-${CAUSE:-}}
     [[ -n $cause || -s $ANSWER || ! -s $SENT || $RESULT == 3 ]] || cause=$(crash || true)
-    cause=${cause:-$(flaw)}
     [[ -z $cause ]] || echo "cause:    $cause"
     echo "expected: $1"
     [[ ! -s $SENT ]] || echo "sent:     $(head -c 400 "$SENT" | printable)"

@@ -222,22 +222,39 @@ crash() {
     [[ -n $signal ]] && death_by_signal "a child of the server" "$signal"
 }
 
-# Says what is wrong with every answer of a server of stage 9, if something is: that is the cause, whatever a test looks at.
-# A suite looks once.
+# Says what is wrong with all that the server does, if something is: that is the cause, whatever a test looks at. A suite looks
+# once, at a server that answers. Stages 1 to 5 and 7 have nothing of this kind.
 flaw() {
-    ((STAGE == 9)) && alive "$PID" || return 0
-    local get=$'GET / HTTP/1.1\r\nHost: test\r\n' ANSWER=$JOB/last
-    if [[ ! -e $JOB/flaw ]]; then
-        "$CLIENT" -t 3 "$PORT" send "$get"$'Connection: close\r\n\r\n' read >"$JOB/last" 2>/dev/null 3>&- || true
-        "$CLIENT" -t 3 "$PORT" send "$get"$'\r\n' answer send "$get"$'Connection: close\r\n\r\n' read >"$JOB/two" 2>/dev/null 3>&- || true
-        read_field Content-Length
-        if [[ $FIELD =~ ^[0-9]{1,9}$ && $FIELD != $(body | wc -c) ]]; then
-            echo "Content-Length is not the length of the body"
-        elif (($(grep -ac '^HTTP/1' "$JOB/two") == 1)); then
-            echo "the connection is closed after each answer: in HTTP/1.1 it stays open, unless one side says Connection: close"
-        fi >"$JOB/flaw"
+    ((STAGE == 6 || STAGE > 7)) && alive "$PID" || return 0
+    if [[ ! -e $JOB/flaw ]]; then look_for_flaw >"$JOB/seen" 2>/dev/null 3>&- && mv "$JOB/seen" "$JOB/flaw"; fi
+    [[ ! -e $JOB/flaw ]] || echo "$(<"$JOB/flaw")"
+}
+count_answers() { "$CLIENT" -t 3 "$PORT" "$@" | grep -ac '^HTTP/1'; } # ACTION...
+look_for_flaw() {
+    local get=$'GET / HTTP/1.1\r\nHost: test\r\n' last base result=0 other ANSWER=$JOB/last
+    last=$get$'Connection: close\r\n\r\n'
+    "$CLIENT" -t 3 "$PORT" send "$last" read >"$ANSWER" || result=$?
+    [[ -s $ANSWER ]] || return 1
+    if ((STAGE == 6)); then
+        read -r base <"$JOB/descriptors"
+        ((result != 4)) || ! look || ((DESCRIPTORS <= base)) ||
+            echo "the parent keeps its copy of each client's socket: after fork() it must close(client)"
+        return 0
     fi
-    echo "$(<"$JOB/flaw")"
+    "$CLIENT" -t 6 "$PORT" send "GET / HT" wait 5000 &
+    other=$!
+    read_field Content-Length
+    if (($(count_answers wait 200 send "$last" read) == 0)); then
+        echo "who sends a request a moment after connecting gets no answer: recv() fails with EAGAIN, which means nothing yet, and not the end"
+    elif (($(count_answers send "$last" read) == 0)); then
+        echo "a client that stalls holds up the others: no call may wait for it (each client's socket is non-blocking, not only the listener)"
+    elif ((STAGE == 9)) && [[ $FIELD =~ ^[0-9]{1,9}$ && $FIELD != $(body | wc -c) ]]; then
+        echo "Content-Length is not the length of the body"
+    elif ((STAGE == 9)) && (($(count_answers send "$get"$'\r\n' answer send "$last" read) == 1)); then
+        echo "the connection is closed after each answer: in HTTP/1.1 it stays open, unless one side says Connection: close"
+    fi
+    kill "$other"
+    wait "$other" || true
 }
 
 # Says how the server has ended, if it has done so by itself.
