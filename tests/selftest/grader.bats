@@ -133,7 +133,7 @@ no-index:GET / is answered with 404
 other-port:listens on port 8081
 one-read:a request in two pieces is answered once
 no-blank-line:no blank line
-from-windows:this line ends with CR LF, as on Windows
+from-windows:the server is not built: The first line of server ends with CR LF
 runs-nothing:the server ends by itself, with exit status 126
 LINES
     # An answer that came before the time was up is shown, and so is the end of its lines.
