@@ -175,7 +175,9 @@ descriptors more, for $((CHILDREN - children)) children: fork() has given the ch
     settle
     before=$CHILDREN
     child() { look && ((CHILDREN > before)); }
-    connect() { hold send "GET / HT" && wait_until "a child serves the client" child; }
+    truncate -s 1G "$HTML/huge-$NAME"
+    # A child that has begun to answer has closed what it does not need; and this client keeps it busy.
+    connect() { hold -b 4096 send "GET /huge-$NAME HTTP/1.0"$'\r\n\r\n' answer-head && wait_until "a child serves the client" child; }
     in_time connect || return 1
     kill_server
     ! listens "$PORT" || explain "nobody on port $PORT, when the parent is gone and a child still serves" \
