@@ -44,7 +44,7 @@ because_no_line() {
     [[ -z ${mark:-} ]] || because_on_stderr "$mark"
 }
 
-# The children that remain, as ps shows them, for a hint.
+# How many children remain in which state, as ps names it, for a hint.
 remaining() { { find_children && (IFS=, && ps -o stat= -p "${FOUND[*]}") | sort | uniq -c | paste -s -d , | sed -E 's/ +/ /g'; } 2>/dev/null || true; }
 
 # bats test_tags=until:6

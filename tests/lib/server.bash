@@ -222,8 +222,8 @@ crash() {
     [[ -n $signal ]] && death_by_signal "a child of the server" "$signal"
 }
 
-# Says what is wrong with all that the server does, if something is: that is the cause, whatever a test looks at. A suite looks
-# once, at a server that answers, and asks three times for that.
+# Says what is wrong with all answers of the server, if something is: then that is the cause, whatever a test looks at. The first
+# test that fails looks for it; if the server does not answer then, so do the next two.
 flaw() {
     ((STAGE >= 3)) && alive "$PID" || return 0
     if [[ ! -e $JOB/flaw ]]; then
@@ -236,7 +236,7 @@ count_answers() { "$CLIENT" -t 3 "$PORT" "$@" | grep -ac '^HTTP/1'; } # ACTION..
 look_for_flaw() {
     local first=$'GET / HTTP/1.1\r\nHost: test\r\n\r\n' rest=$' HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
     local last="GET /$rest" base result=0 other ANSWER=$JOB/last
-    for _ in {1..20}; do # now and then an answer comes from one that looks too early
+    for _ in {1..20}; do # one that takes EAGAIN for the end answers now and then
         result=0
         "$CLIENT" -t 3 "$PORT" send "$last" read >"$ANSWER" || result=$?
         if [[ -s $ANSWER ]]; then break; elif ((result == 4)); then return 1; fi

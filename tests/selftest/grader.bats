@@ -116,11 +116,12 @@ without_namespaces() {
     plant "$faults/other-port" 5 's/htons\(.*\)/htons(8081)/'
     plant "$faults/one-read" 5 's/while \(length < MAX_HEAD .*\{/for (int once = 1; once > 0; once--) {/'
     plant "$faults/no-blank-line" 5 's/close\\r\\n\\r\\n/close\\r\\n/'
-    mkdir "$faults/from-windows" "$faults/runs-nothing"
+    mkdir "$faults/from-windows" "$faults/no-program" "$faults/runs-nothing"
     printf '#!/usr/bin/env python3\r\n' >"$faults/from-windows/server"
+    printf '#!/usr/bin/env no-program\n' >"$faults/no-program/server"
     printf '#!/bin/sh\nexec ""\n' >"$faults/runs-nothing/server"
     make_kit "$BATS_TEST_TMPDIR/kit" 1_fixed.bats 2_files.bats 3_404.bats 4_struct.bats 5_args.bats
-    "$BATS_TEST_TMPDIR/kit/tests/grader/grade-all" -j 9 -o "$GRADES" 5 "$faults"
+    "$BATS_TEST_TMPDIR/kit/tests/grader/grade-all" -j 10 -o "$GRADES" 5 "$faults"
     while IFS=: read -r name text; do
         first=$(head -n 1 "$GRADES/$name.txt")
         echo "$first"
@@ -134,6 +135,7 @@ other-port:listens on port 8081
 one-read:a request in two pieces is answered once
 no-blank-line:no blank line
 from-windows:the server is not built: The first line of server ends with CR LF
+no-program:there is no such program as the first line of its script names: #!/usr/bin/env no-program
 runs-nothing:the server ends by itself, with exit status 126
 LINES
     # An answer that came before the time was up is shown, and so is the end of its lines.
