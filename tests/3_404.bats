@@ -186,7 +186,7 @@ decoded, %0d%0a would end the line; here: $FIELD" || return 1
     soft=$(limit "$PID" --nofile --output SOFT --noheadings)
     descriptors=$DESCRIPTORS children=$CHILDREN
     accepted() { look && ((DESCRIPTORS > descriptors || CHILDREN > children)); }
-    steady() { local before && before=$(limit_of_all) && pause 0.3 && [[ $(limit_of_all) == "$before" ]]; }
+    steady() { local before && before=$(limit_of_all) && pause 0.3 && [[ $(limit_of_all) == "$before" ]] && asleep; }
     mkfifo "$JOB/rest" # the client waits here for the rest of its request
     starve() {
         limit_all "$soft"

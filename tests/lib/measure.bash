@@ -82,6 +82,16 @@ find_children() {
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
 }
+# Whether all processes of the server that are alive are in this state: S (asleep), T (stopped).
+all_are() { # STATE
+    local process
+    find_children
+    for process in "$PID" "${FOUND[@]}"; do
+        ! alive "$process" || [[ ${STAT[0]} == "$1" ]] || return 1
+    done
+}
+# Whether all of them wait for something, and so have done what they had to. Stage 8 never waits.
+asleep() { all_are S || ((STAGE == 8)); }
 # Says why children are zombies, if there are so many of them.
 zombies() { # COUNT
     local process zombies=0 caught
