@@ -64,32 +64,46 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 # bats test_tags=given
 @test "requests that are read at the same time are not mixed up" {
     # To read a long path, to open it, and to send a large page takes its time: what is static then, or global, is overwritten
-    # while it is in use. Four clients ask for a small page 400 times, two for a large one 15 times.
+    # while it is in use. Four clients ask 300 times for a small page, for its head, for one that is missing, and for a directory;
+    # two clients ask 15 times for a large page.
     printf -v name '%0100d' 0
-    rounds=(0 300 300 300 300 15 15) size=(0 1 1 1 1 20000 20000)
+    method=("" GET HEAD GET GET GET GET) file=("" page.txt page.txt missing "" page.txt page.txt) status=(0 200 200 404 301 200 200)
+    rounds=(0 300 300 300 300 15 15) lines=(0 1 0 0 0 20000 20000)
     for i in {1..6}; do
         mark[i]=$(random_name)
         printf -v path "/$name%.0s" $(seq $((22 - 2 * i)))
-        target[i]=/${mark[i]}${path//0/%30}/page.txt
-        mkdir -p "$HTML/${mark[i]}$path"
-        for ((line = 0; line < size[i]; line++)); do echo "page ${mark[i]}"; done >"$HTML/${mark[i]}$path/page.txt"
+        mkdir -p "$HTML/${mark[i]}$path/directory"
+        target[i]=/${mark[i]}${path//0/%30}/${file[i]:-directory}
+        for ((line = 0; line < (lines[i] ? lines[i] : 1); line++)); do echo "page ${mark[i]}"; done >"$HTML/${mark[i]}$path/page.txt"
     done
     for i in {1..6}; do
-        "$CLIENT" -t 120 -r "${rounds[i]}" "$PORT" send "GET ${target[i]} HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' read \
+        "$CLIENT" -t 120 -r "${rounds[i]}" "$PORT" send "${method[i]} ${target[i]} HTTP/1.1"$'\r\nHost: test\r\nConnection: close\r\n\r\n' read \
             >"$JOB/mixed-$i" 2>"$JOB/client" 3>&- &
     done
     wait
-    because "two clients at a time share a variable or a buffer: what belongs to one client is local to the function that serves it, not static, not \
+    shared="two clients at a time share a variable or a buffer: what belongs to one client is local to the function that serves it, not static, not \
 global, and not in a function such as strtok() that keeps it"
+    because "$shared"
     for i in {1..6}; do
-        right=$(grep -acx "page ${mark[i]}" "$JOB/mixed-$i" || true) all=$((rounds[i] * size[i]))
-        ((right == all)) || explain "${rounds[i]} times the page of client $i" "of $all lines of it, $right have come" || return 1
+        asked="${rounds[i]} times ${method[i]} of client $i, with status ${status[i]}"
+        wrong=$(grep -aoE "HTTP/1\.[01] (200|301|404)" "$JOB/mixed-$i" | grep -cv "${status[i]}" || true)
+        ((wrong == 0)) || explain "$asked" "$wrong answers have the status of another client's" || return 1
+        right=$(grep -acx "page ${mark[i]}" "$JOB/mixed-$i" || true) any=$(grep -acE "^page [0-9a-f]+$" "$JOB/mixed-$i" || true)
+        ((right == any && any == rounds[i] * lines[i])) ||
+            explain "$asked" "of $((rounds[i] * lines[i])) lines of its page, $right have come, and $((any - right)) of others" || return 1
+        right=$(grep -aciE "^Location: .*${mark[i]}" "$JOB/mixed-$i" || true)
+        ((status[i] != 301 || right == rounds[i])) || explain "$asked" "$right answers have its Location" || return 1
     done
     because "lines of the log are mixed up when two clients are served at the same time: print each line with one call, from a buffer of its own"
     for i in {1..6}; do
-        count() { logged=$(grep -acE "^\[[0-9]+\] GET /${mark[i]}[^ []* 200\$" "$LOG" || true); }
-        complete() { count && ((logged == rounds[i])); }
+        count() { logged=$(grep -acE "^\[[0-9]+\] ${method[i]} /${mark[i]}[^ []* $1\$" "$LOG" || true); }
+        complete() { count "[0-9]{3}" && ((logged == rounds[i])); }
         eventually complete || explain "${rounds[i]} lines in the log for client $i" "here are $logged" || return 1
+    done
+    because "$shared"
+    for i in {1..6}; do
+        count "${status[i]}"
+        ((logged == rounds[i])) || explain "${rounds[i]} lines in the log for client $i, with status ${status[i]}" "here are $logged" || return 1
     done
 }
 
