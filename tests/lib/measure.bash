@@ -48,12 +48,16 @@ count_unsent() {
     done < <(grep -E "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:[0-9A-F]+ 01 " /proc/net/tcp)
 }
 
-# Whether one of the server's processes, whichever, has accepted a client: until then, its socket has no inode.
-has_client() {
+# Whether one of the server's processes, whichever, has a connection, or what is left of one: until a client is accepted, and
+# when its socket is closed, that has no inode. 01 is an established connection, 08 one that the client has closed, 0A a listener.
+has_connection() { # [STATE|STATE...]
     local hex
     printf -v hex %04X "$PORT"
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$2 ~ port && ($4 == "01" || $4 == "08") && $10 > 0 {found = 1} END {exit !found}'
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        awk -v port=":$hex\$" -v states="^(${1:-0[1-9B]})\$" '$2 ~ port && $4 ~ states && $10 > 0 {found = 1} END {exit !found}'
 }
+has_client() { has_connection "01|08"; }
+has_none() { ! has_connection; }
 
 free_port() {
     local port
@@ -150,13 +154,13 @@ percent_running() { # [SECONDS]
 }
 wake_ups() { status_of voluntary_ctxt_switches; }
 
-# Waits until the server has nothing of earlier clients, or has kept it for 3 s.
+# Waits until the server has nothing of earlier clients, or has kept it for 3 s; a connection, for 8 s.
 settle() {
     local now before="" since=$SECONDS base
     read -r base <"$JOB/descriptors"
     while look && now="$DESCRIPTORS $CHILDREN $THREADS"; do
         if [[ $now != "$before" ]]; then before=$now since=$SECONDS; fi
-        ((SECONDS - since < 3)) || return 0
+        ((SECONDS - since < 3)) || { ((SECONDS - since < 8)) && has_connection; } || return 0
         ((DESCRIPTORS > base || CHILDREN > 0)) || return 0
         pause 0.1
     done

@@ -103,6 +103,7 @@ launch() {
         echo " (does the main thread close the client's socket, too? all threads share it, so only the one that serves the client closes it)")")" || return 1
     discard "$JOB/failures" "$SENT"
     : >>"$TOGETHER-started"
+    within 3 has_none || true # what belongs to the first client is not the server's own
     : >"$JOB/frame"
     look
     printf '%s\n' "${FOUND[@]}" >"$JOB/frame"
