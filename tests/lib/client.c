@@ -33,7 +33,7 @@ static const char USAGE[] =
     "actions:\n"
     "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
     "  beside FILE                     send them, while the other actions go on\n"
-    "  pieces SIZE FILE                send a file in pieces, a millisecond apart\n"
+    "  pieces SIZE FILE                send a file in pieces, one a millisecond, on the whole\n"
     "  drip MS TEXT                    send a byte every MS ms, until the server closes\n"
     "  late MS TEXT                    send it MS ms after the start; print how that went\n"
     "  read                            print what comes until the server closes\n"
@@ -80,6 +80,15 @@ static void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
+/* Who is late, since the machine is busy, does not pause: so many steps take so long on the whole. */
+static void pause_until(double moment)
+{
+    double early = moment - seconds();
+    if (early <= 0) return;
+    struct timespec time = {(time_t)early, (long)((early - (double)(time_t)early) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
 /* False if the server has closed the connection. */
 static bool send_bytes(int server, const char *bytes, size_t length)
 {
@@ -108,8 +117,11 @@ static void send_file(int server, const char *path, size_t piece, long ms)
         fail(FAILED, path);
         return;
     }
-    for (size_t count; (count = fread(bytes, 1, piece, file)) > 0; pause_ms(ms))
+    double next = seconds();
+    for (size_t count; (count = fread(bytes, 1, piece, file)) > 0; pause_until(next)) {
         if (!send_bytes(server, bytes, count)) break;
+        next += (double)ms / 1000;
+    }
     fclose(file);
 }
 
@@ -181,8 +193,7 @@ static void read_all(int server, size_t size, long ms)
         }
         if (quiet > 0 && give_up_at - seconds() > quiet) alarm(quiet);
         total += (double)count;
-        double early = start + total / (double)size * (double)ms / 1000 - seconds();
-        if (early > 0) pause_ms((long)(early * 1000));
+        pause_until(start + total / (double)size * (double)ms / 1000);
     }
     if (quiet > 0 && give_up_at - seconds() > 1) alarm((unsigned)(give_up_at - seconds()));
     free(bytes);

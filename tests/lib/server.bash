@@ -4,14 +4,14 @@
 # with no rights but to read, so that a test can take a file or a process away from it.
 AS=("${BASH_SOURCE[0]%/*}/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_USER")
 
-# Stage 8 never rests. Here it has what all others leave of the CPU. (Linux shares it out by sessions first, and
-# then, by nice, among the processes of a session.)
+# Stage 8 never rests. Here each server has a ninth of what another session, or process, has of the CPU. (Linux shares it
+# out by sessions first, where these are no containers, and then, by nice, among the processes of a session.)
 IN_SESSION=(setsid)
 # A homework's server goes before the sessions that it may start, which would take the CPU from the homeworks beside it.
 # shellcheck disable=SC2016
 [[ -z ${GRADED:-} || $SANDBOX == user ]] || IN_SESSION=(setsid sh -c '{ echo -15 >/proc/self/autogroup; } 2>/dev/null; exec "$@"' -)
 # shellcheck disable=SC2016
-((STAGE != 8)) || IN_SESSION=(setsid sh -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 10 "$@"' -)
+((STAGE != 8)) || IN_SESSION=(setsid sh -c '{ echo 10 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 10 "$@"' -)
 
 random_name() { # so that no server can know it
     printf '%04x%04x%02x' "$RANDOM" "$RANDOM" $((RANDOM % 256))
