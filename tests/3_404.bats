@@ -189,7 +189,7 @@ decoded, %0d%0a would end the line; here: $FIELD" || return 1
     steady() { local before && before=$(limit_of_all) && pause 0.3 && [[ $(limit_of_all) == "$before" ]] && asleep; }
     mkfifo "$JOB/rest" # the client waits here for the rest of its request
     starve() {
-        limit_all "$soft"
+        ((tries == 0)) || limit_all "$soft"
         "$CLIENT" -t "$LIMIT" "$PORT" send G file "$JOB/rest" read >"$ANSWER" 3>&- &
         OTHER=$!
         wait_until "the server accepts the client" accepted
