@@ -33,7 +33,7 @@ static const char USAGE[] =
     "actions:\n"
     "  send TEXT       file FILE       repeat COUNT TEXT    send these bytes\n"
     "  beside FILE                     send them, while the other actions go on\n"
-    "  pieces SIZE FILE                send a file in pieces, one a millisecond, on the whole\n"
+    "  pieces SIZE FILE                send a file in pieces, on average one a millisecond\n"
     "  drip MS TEXT                    send a byte every MS ms, until the server closes\n"
     "  late MS TEXT                    send it MS ms after the start; print how that went\n"
     "  read                            print what comes until the server closes\n"
@@ -80,7 +80,7 @@ static void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-/* Who is late, since the machine is busy, does not pause: so many steps take so long on the whole. */
+/* Does not pause if the moment has passed: after a delay, the next steps catch up. */
 static void pause_until(double moment)
 {
     double early = moment - seconds();

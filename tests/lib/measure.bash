@@ -48,8 +48,8 @@ count_unsent() {
     done < <(grep -E "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:[0-9A-F]+ 01 " /proc/net/tcp)
 }
 
-# Whether one of the server's processes, whichever, has a connection, or what is left of one: until a client is accepted, and
-# when its socket is closed, that has no inode. 01 is an established connection, 08 one that the client has closed, 0A a listener.
+# Whether a process of the server, whichever, has the socket of a client: before accept(), and after close(), it has no inode.
+# The states are those of /proc/net/tcp: 01 is an established connection, 08 one that the client has closed, 0A the listener.
 has_connection() { # [STATE|STATE...]
     local hex
     printf -v hex %04X "$PORT"

@@ -4,8 +4,8 @@
 # with no rights but to read, so that a test can take a file or a process away from it.
 AS=("${BASH_SOURCE[0]%/*}/confine" -r "$PLACE" -w "$SITE" -r "$HTML" "$SERVER_USER")
 
-# Stage 8 never rests. Here each server has a ninth of what another session, or process, has of the CPU. (Linux shares it
-# out by sessions first, where these are no containers, and then, by nice, among the processes of a session.)
+# Stage 8 never rests. So its server gets a ninth of the CPU time that another session gets. (Linux shares the CPU out by
+# sessions first, and then, by nice, among the processes of a session; in a container, by nice alone.)
 IN_SESSION=(setsid)
 # A homework's server goes before the sessions that it may start, which would take the CPU from the homeworks beside it.
 # shellcheck disable=SC2016
