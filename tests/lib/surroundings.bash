@@ -14,7 +14,7 @@ if [[ -z ${SURROUNDINGS:-} ]]; then # an inner script finds it done
     unset name ignored signals
 fi
 unset CDPATH # cd would look elsewhere, and print where it has gone
-KIT=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+KIT=$(cd -P -- "${BASH_SOURCE[0]%/*}/../.." && pwd)
 ME=${0#"$KIT/"}
 
 # What is wrong with the call, in one line; the exit status says that nothing has been tested.

@@ -449,6 +449,24 @@ begin_sshd() { # DIRECTORY
     [[ $(grep -c '^,[1-4],0,' "$OUT/grades.csv") == 4 ]]
 }
 
+@test "a run that a signal ends does so at once, with all its gradings" {
+    for homework in {1..4}; do
+        mkdir "$CLASS/$homework"
+        printf 'server:\n\tsleep 7391\n' >"$CLASS/$homework/Makefile" # it would be built for two hours
+    done
+    local signal all
+    builds() { (($(pgrep -fc '^sleep 7391$') == 2)); }
+    for signal in TERM INT; do
+        env --default-signal=INT tests/grader/grade-all -j 2 -o "$OUT" 6 "$CLASS" >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
+        all=$!
+        until builds; do kill -0 "$all" && sleep 0.1; done
+        kill -s "$signal" "$all"
+        wait "$all" && return 1
+        run -1 pgrep -fa '^sleep 7391$|grade-sent 6'
+        [[ ! -e $OUT/grades.csv && ! -s $BATS_TEST_TMPDIR/said ]]
+    done
+}
+
 @test "exit status 2: none was graded" {
     cp -R tests/grader/homework/does-not-build "$CLASS"
     mkdir "$BATS_TEST_TMPDIR/kit"

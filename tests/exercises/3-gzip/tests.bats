@@ -23,7 +23,14 @@ expect_copy() { # HINT
     because "a compressed copy comes with a Content-Type of its own, and not with that of the page"
     explain "Content-Type: text/css; charset=utf-8" "the type is that of the page, when it is unpacked; here: $FIELD"
 }
+# Says why, if the copy is sent for any request that has "gzip" somewhere.
+because_anywhere() {
+    ! "$CLIENT" -t 3 "$PORT" send "GET /$PAGE HTTP/1.1"$'\r\nHost: test\r\nX: gzip\r\nConnection: close\r\n\r\n' read 2>/dev/null 3>&- |
+        "$CLIENT" -E "$HTML/$PAGE.gz" ||
+        because "a request that has gzip anywhere gets the compressed copy: only the field Accept-Encoding counts, and in its list the whole word gzip"
+}
 expect_itself() { # HINT
+    is_file || because_anywhere
     expect_file "$HTML/$PAGE" "$1" || return 1
     read_field Content-Encoding
     [[ -z $FIELD ]] || explain "no Content-Encoding" "the file itself is not compressed"
@@ -45,6 +52,7 @@ ask_for() { # copy|file VALUE|FIELDS...
         get "/$PAGE" "$fields"
         try "${fields//$'\r\n'/, then }: not $wanted" "is_$1" || break
     done
+    [[ ! -s $JOB/wrong ]] || because_anywhere
 }
 
 # bats test_tags=weight:8
