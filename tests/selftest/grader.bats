@@ -288,6 +288,18 @@ check_readme() { # DIRECTORY
     jq -e '([.tests[] | select(.earned == 0)] | length) == 1 and .likeliest == "it was ended after 900 s"' "$BATS_TEST_TMPDIR/json"
 }
 
+@test "a test for which the machine is too busy is skipped, and not failed" {
+    cp -R "$SMALL" "$BATS_TEST_TMPDIR/kit"
+    # A server that keeps its clients waiting, where processes take far too long, as far as one can see.
+    printf '#!/bin/sh\n[ "$1" = 3 ]\n' >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
+    SERVER=stage5_args/server ONLY="the log has the id of the child" run -0 "$BATS_TEST_TMPDIR/kit/tests/run" 6
+    [[ $output == *"this machine is too busy for this test"* && ${lines[-1]} == "0 passed, 0 failed, 1 skipped" ]] || { echo "$output" && return 1; }
+    rm "$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
+    cp tests/lib/is-slow "$BATS_TEST_TMPDIR/kit/tests/lib"
+    SERVER=stage5_args/server ONLY="the log has the id of the child" run -1 "$BATS_TEST_TMPDIR/kit/tests/run" 6
+    [[ ${lines[-1]} == "0 passed, 1 failed" ]] || { echo "$output" && return 1; }
+}
+
 @test "stage 4 earns 40 points by its tests, and the report says that the others are given by hand" {
     all_passed 4 | tests/grader/give-points >"$BATS_TEST_TMPDIR/json"
     jq -e '.score == 40 and .max_score == 40' "$BATS_TEST_TMPDIR/json"
