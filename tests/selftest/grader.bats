@@ -293,7 +293,7 @@ check_readme() { # DIRECTORY
     cp -R "$SMALL" "$BATS_TEST_TMPDIR/kit"
     # shellcheck disable=SC2016
     # A server that keeps its clients waiting, where processes take far too long, as far as one can see.
-    printf '#!/bin/sh\n[ "$1" = 3 ]\n' >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
+    printf '#!/bin/sh\n[ "$1" = 8 ]\n' >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
     SERVER=stage5_args/server ONLY="the log has the id of the child" run -0 "$BATS_TEST_TMPDIR/kit/tests/run" 6
     [[ $output == *"this machine is too busy for this test"* && ${lines[-1]} == "0 passed, 0 failed, 1 skipped" ]] || { echo "$output" && return 1; }
     rm "$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
