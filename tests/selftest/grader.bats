@@ -120,7 +120,7 @@ without_namespaces() {
     printf '#!/usr/bin/env python3\r\n' >"$faults/from-windows/server"
     printf '#!/usr/bin/env no-program\n' >"$faults/no-program/server"
     printf '#!/bin/sh\nexec ""\n' >"$faults/runs-nothing/server"
-    make_kit "$BATS_TEST_TMPDIR/kit" 1_fixed.bats 5_args.bats
+    make_kit "$BATS_TEST_TMPDIR/kit" 1_fixed.bats 2_files.bats 3_404.bats 4_struct.bats 5_args.bats
     "$BATS_TEST_TMPDIR/kit/tests/grader/grade-all" -o "$GRADES" 5 "$faults"
     while IFS=: read -r name text; do
         first=$(head -n 1 "$GRADES/$name.txt")
