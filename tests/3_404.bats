@@ -256,9 +256,11 @@ decoded, %0d%0a would end the line; here: $FIELD" || return 1
     get "/$mark"
     ask POST "/$mark"
     ask HEAD "/$mark"
-    because_on_stderr "$mark"
     for line in "GET /$mark 404" "POST /$mark 405" "HEAD /$mark 404"; do
-        eventually grep -qE "^\[[0-9]+\] $line$" "$LOG" || explain "this line on stdout: [process id] $line" "the log ends with: $(said "$LOG")" || return 1
+        eventually grep -qE "^\[[0-9]+\] $line$" "$LOG" || {
+            because_on_stderr "$mark"
+            explain "this line on stdout: [process id] $line" "the log ends with: $(said "$LOG")" || return 1
+        }
     done
 }
 
