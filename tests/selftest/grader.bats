@@ -304,6 +304,22 @@ check_readme() { # DIRECTORY
     [[ ${lines[-1]} == "0 passed, 1 failed" ]] || { echo "$output" && return 1; }
 }
 
+@test "in a grading, a test that fails where processes take long is tried once more, and not where they do not" {
+    cp -R "$SMALL" "$BATS_TEST_TMPDIR/kit"
+    mkdir "$BATS_TEST_TMPDIR/homework"
+    cp stage5_args/server.c "$BATS_TEST_TMPDIR/homework"
+    rm "$BATS_TEST_TMPDIR/kit/tests/6_fork.bats"
+    # shellcheck disable=SC2016
+    { echo "load lib/helpers" && printf '@test "%s" {\n    %s\n}\n' once '[[ -e $JOB/once ]] || { touch "$JOB/once" && explain "a second try" ""; }' \
+        never 'explain "nothing" ""' always 'get / && expect_status 200 ""'; } >"$BATS_TEST_TMPDIR/kit/tests/5_args.bats"
+    for status in 1 0; do
+        points=$(((2 - status) * 20))
+        printf '#!/bin/sh\nexit %s\n' "$status" >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
+        run --separate-stderr "$BATS_TEST_TMPDIR/kit/tests/grader/grade" --format json 5 "$BATS_TEST_TMPDIR/homework"
+        [[ $(jq -r .new.earned <<<"$output") == "$points" ]] || { echo "$output $stderr" && return 1; }
+    done
+}
+
 @test "stage 4 earns 40 points by its tests, and the report says that the others are given by hand" {
     all_passed 4 | tests/grader/give-points >"$BATS_TEST_TMPDIR/json"
     jq -e '.score == 40 and .max_score == 40' "$BATS_TEST_TMPDIR/json"
@@ -589,6 +605,7 @@ teardown() {
     cp -R Makefile tests "$BATS_TEST_TMPDIR/kit"
     printf '#!/bin/sh\necho "tests/lib/tools: missing: bats" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/kit/tests/lib/tools"
     cd "$BATS_TEST_TMPDIR/kit"
+    unset BATS # which tests/selftest/run has found
     for command in "grade 6 tests/grader/homework/right-stdio" "grade-all -o $BATS_TEST_TMPDIR/grades 6 tests/grader/homework"; do
         # shellcheck disable=SC2086
         run -2 --separate-stderr tests/grader/$command
