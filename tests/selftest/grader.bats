@@ -46,7 +46,7 @@ setup_file() {
     echo "name,mail" >"$CLASS/roster.csv"
     make_kit "$SMALL" 5_args.bats 6_fork.bats
     tests/grader/grade-all -o "$GRADES-right" 6 "$RIGHT" >"$BATS_FILE_TMPDIR/said-right" 2>&1 &
-    "$SMALL/tests/grader/grade-all" -o "$GRADES" 6 "$CLASS" >"$BATS_FILE_TMPDIR/said" 2>&1
+    "$SMALL/tests/grader/grade-all" -j "$([[ -n ${SLOW:-} ]] && echo 2 || echo 8)" -o "$GRADES" 6 "$CLASS" >"$BATS_FILE_TMPDIR/said" 2>&1
     wait "$!"
 }
 setup() {
