@@ -20,21 +20,21 @@ expect_pool() {
     ((THREADS > POOL)) || explain "$POOL threads, and that of main(), when no client is connected" "here are $THREADS"
 }
 
-# Says beforehand what makes most of these tests fail: it is tried with two clients alone.
+# Says beforehand what may make most of these tests fail: it is tried with one client alone, and with two.
 because_of_the_queue() {
     local alone=$BATS_TEST_TMPDIR/alone
     served() { "$CLIENT" -t 3 "$PORT" send "$request" read 2>/dev/null 3>&- | grep -aq '^HTTP/1.1 200'; }
     for process in ${HOLDER:-} ${first:-} ${OTHER:-}; do kill "$process" 2>/dev/null || true; done
     settle
     served || {
-        because "a client gets no answer, though no other is there: a thread has to look whether the queue has clients before it waits for a signal, \
-for one that comes while nobody waits is lost"
+        because "a client gets no answer, though no other is there: does a thread look into the queue before it waits for a signal? \
+A signal that comes while nobody waits is lost"
         return
     }
     "$CLIENT" -t 60 "$PORT" send "GET / HT" hold >"$alone" 2>&1 3>&- &
     OTHER=$!
     within "$LIMIT" grep -aq '^holding' "$alone" || true
-    served || because "one client that stalls holds up all others: a thread may not keep the mutex while it serves"
+    served || because "one client that stalls holds up all others: does a thread keep the mutex while it serves?"
     kill "$OTHER" 2>/dev/null || true
 }
 explain_queue() { # EXPECTED HINT

@@ -34,12 +34,17 @@ waiting() { # COUNT
     [[ $(listener | sed -E 's/.* 0A [0-9A-F]+:([0-9A-F]+) .*/\1/') == "$(printf %08X "$1")" ]]
 }
 
+# Says beforehand why clients get no answer, if some still wait for accept().
+because_they_wait() {
+    waiting 0 || because "clients that come at the same moment are not all accepted: one event tells of all who wait, so accept them all, until EAGAIN"
+}
+
 # All clients are registered for the three, now: COUNT of them.
 expect_events() { # COUNT HINT
     local events
     registered() { (($(events_of clients | wc -l) >= $1)); }
     eventually registered "$1" || {
-        waiting 0 || because "clients that come at the same moment are not all accepted: one event tells of all who wait, so accept them all, until EAGAIN"
+        because_they_wait
         explain "$1 clients in the list of the epoll descriptor, within $SOON s" "" || return 1
     }
     for events in $(events_of clients); do
@@ -89,7 +94,7 @@ expect_events() { # COUNT HINT
     kill -CONT "$PID"
     [[ -z ${result:-} ]] || explain "50 clients that wait for accept(), while the server is stopped" "" || return 1
     wait "$OTHER" || true
-    waiting 0 || because "clients that come at the same moment are not all accepted: one event tells of all who wait, so accept them all, until EAGAIN"
+    because_they_wait
     (($(grep -ac '^HTTP/1.1 200' "$ANSWER") == 50)) || explain "50 answers" \
         "here are $(grep -ac '^HTTP/1.1 200' "$ANSWER"): one event tells of all who wait, so accept them all, until EAGAIN"
 }
