@@ -41,7 +41,7 @@ static const char USAGE[] =
     "  take BYTES                      print what comes until it is so many bytes, or the end\n"
     "  answer, answer-head             print one answer; to HEAD, it has no body\n"
     "  silence MS                      fail if anything comes within MS ms\n"
-    "  await MS                        wait until something comes, at most MS ms; leave it there\n"
+    "  await-end MS                    wait until the server ends its side, at most MS ms; take nothing\n"
     "  closed                          wait until the server closes; print the ms since the start\n"
     "  wait MS                         do nothing for MS ms\n"
     "  hold                            print \"holding\", then wait to be killed\n"
@@ -256,6 +256,7 @@ static int play(int *server, char **word, double start)
     const char *action = word[0], *first = word[1] != NULL ? word[1] : "";
     const char *second = word[1] != NULL && word[2] != NULL ? word[2] : "";
     struct pollfd readable = {.fd = *server, .events = POLLIN};
+    struct pollfd ended = {.fd = *server, .events = POLLRDHUP};
     if (strcmp(action, "send") == 0) return send_bytes(*server, first, strlen(first)), 2;
     if (strcmp(action, "file") == 0) return send_file(*server, first, 1 << 20, 0), 2;
     if (strcmp(action, "beside") == 0) {
@@ -281,7 +282,7 @@ static int play(int *server, char **word, double start)
     if (strcmp(action, "close") == 0) return end(server, false), 1;
     if (strcmp(action, "reset") == 0) return end(server, true), 1;
     if (strcmp(action, "repeat") == 0) return repeat(*server, (size_t)atol(first), second), 3;
-    if (strcmp(action, "await") == 0) return poll(&readable, 1, atoi(first)), 2;
+    if (strcmp(action, "await-end") == 0) return poll(&ended, 1, atoi(first)), 2;
     if (strcmp(action, "silence") == 0) {
         if (poll(&readable, 1, atoi(first)) == 0) return 2;
         fprintf(stderr, "client: an answer, or the end, came too early\n");
