@@ -41,7 +41,7 @@ static const char USAGE[] =
     "  take BYTES                      print what comes until it is so many bytes, or the end\n"
     "  answer, answer-head             print one answer; to HEAD, it has no body\n"
     "  silence MS                      fail if anything comes within MS ms\n"
-    "  await-end MS                    wait until the server ends its side, at most MS ms; take nothing\n"
+    "  await-end MS                    wait until the server ends its side, at most MS ms\n"
     "  closed                          wait until the server closes; print the ms since the start\n"
     "  wait MS                         do nothing for MS ms\n"
     "  hold                            print \"holding\", then wait to be killed\n"
