@@ -53,7 +53,7 @@ refresh:
 
 # The tests' own tests: the grader, with homeworks that attack it; all surroundings that we know; make check.
 test-grader:
-	@tests/selftest/run grader class
+	@tests/selftest/run grader closed class
 
 test-surroundings: test-%:
 	@tests/selftest/run $*

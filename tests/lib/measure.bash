@@ -86,6 +86,13 @@ find_children() {
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
 }
+# Whether all processes of a group wait for something.
+group_sleeps() { # GROUP
+    local process
+    for process in /proc/[0-9]*; do
+        ! read_stat "${process#/proc/}" || ((STAT[2] != $1)) || [[ ${STAT[0]} == S ]] || return 1
+    done
+}
 # Whether all processes of the server that are alive are in this state: S (asleep), T (stopped).
 all_are() { # STATE
     local process

@@ -2,9 +2,7 @@
 # A class as an LMS hands it over: archives, rosters, points by hand, the tables and the page for the lecturer.
 # Needs: bsdtar:libarchive-tools gnuplot:gnuplot-nox parallel:parallel python3:python3 rsync:rsync sim_c:similarity-tester sshd:openssh-server unzip:unzip zip:zip
 bats_require_minimum_version 1.5.0
-
-# To the kit's own bats nothing is left of this one.
-leave_bats() { PATH=${PATH#*/libexec/bats-core:}; }
+load kits
 
 # A copy of the kit with three tests of stage 6 that take no time: two that are kept, and one that is new.
 setup_file() {
