@@ -57,7 +57,7 @@ try_once_more() {
     fi
 }
 teardown() {
-    for process in ${HOLDER:-} ${OTHER:-}; do { kill -KILL -- "$process" "-$process"; wait "$process"; } 2>/dev/null || true; done
+    for process in ${HOLDER:-} ${OTHER:-} ${TRIED:-}; do { kill -KILL -- "$process" "-$process"; wait "$process"; } 2>/dev/null || true; done
     printf '%s\t%s\n' $(((${EPOCHREALTIME/./} - BEGUN) / 1000)) "$BATS_TEST_DESCRIPTION" >>"$JOB/durations"
     if [[ -z ${BATS_TEST_COMPLETED:-} ]]; then
         # No point is lost without a word.

@@ -320,9 +320,10 @@ try_server() { # DIRECTORY ARGUMENT...
     local start=$SECONDS
     ENDED=0
     (cd "$1" && exec timeout -s KILL $((6 * LIMIT)) "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null &
-    OTHER=$!
-    while alive "$OTHER" && { ((SECONDS - start < LIMIT)) || ! group_sleeps "$OTHER"; }; do pause 0.02; done
-    { kill -KILL -- "-$OTHER"; wait "$OTHER"; } 2>/dev/null || ENDED=$?
+    TRIED=$!
+    while alive "$TRIED" && { ((SECONDS - start < LIMIT)) || ! group_sleeps "$TRIED"; }; do pause 0.02; done
+    { kill -KILL -- "-$TRIED"; wait "$TRIED"; } 2>/dev/null || ENDED=$?
+    TRIED=
 }
 
 # Whether it has said this on stderr, in one line.
