@@ -87,7 +87,7 @@ request=$'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 # bats test_tags=kit
 @test "a client for whom the table has no room is closed, and the server goes on" {
     # A table that is full after a few clients; AddressSanitizer sees what is written beyond its end.
-    sed 's/MAX_FDS = 65536/MAX_FDS = 32/' "$BATS_TEST_DIRNAME"/../stage"$STAGE"_*/server.c >"$JOB/small.c"
+    sed 's/MAX_FDS = 65536/MAX_FDS = 32/' "$KIT"/stage"$STAGE"_*/server.c >"$JOB/small.c"
     grep -q 'MAX_FDS = 32' "$JOB/small.c"
     cc -g -fsanitize=address -o "$PLACE/small" "$JOB/small.c" || cc -g -o "$PLACE/small" "$JOB/small.c"
     port=$(free_port)

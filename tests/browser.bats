@@ -7,7 +7,7 @@ load lib/helpers
 # One browser serves all stages, one after the other: the first suite starts it.
 setup_file() {
     make_site
-    cp -R "$BATS_TEST_DIRNAME/../html/." "$HTML"
+    cp -R "$KIT/html/." "$HTML"
     if type -P chromium chromedriver curl >/dev/null; then
         [[ -s $WORK/browser/session ]] || start_browser
         SESSION=$(<"$WORK/browser/session")
@@ -149,7 +149,7 @@ expect_title() { # FILE HINT
         visit "${page#"$HTML"}"
         for scheme in light dark; do
             emulate setEmulatedMedia '{"features": [{"name": "prefers-color-scheme", "value": "'"$scheme"'"}]}'
-            script_file "$BATS_TEST_DIRNAME/lessons/contrast.js"
+            script_file "$KIT/tests/lessons/contrast.js"
             [[ $VALUE == "[]" ]] || explain "${page#"$HTML"}, $scheme: no text that is hard to read" "these are too faint: ${VALUE:0:400}"
         done
     done

@@ -65,7 +65,7 @@ fail with EINTR: try again, or let no signal in while a client is served"; } || 
 # bats test_tags=weight:8
 @test "a signal that comes just before the server begins to wait is not lost" {
     # A library in the server sends it then (before_wait.c says how); a server without a C library in it gets it a bit later.
-    cc -U_FORTIFY_SOURCE -shared -fPIC -o "$PLACE/before_wait.so" "$BATS_TEST_DIRNAME/../../lib/before_wait.c" -ldl
+    cc -U_FORTIFY_SOURCE -shared -fPIC -o "$PLACE/before_wait.so" "$KIT/tests/lib/before_wait.c" -ldl
     stop_server
     AS+=(env LD_PRELOAD="$PLACE/before_wait.so" BEFORE_WAIT="$PLACE/now")
     start_server || return 1
