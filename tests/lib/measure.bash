@@ -86,11 +86,15 @@ find_children() {
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
 }
-# Whether all processes of a group wait for something.
-group_sleeps() { # GROUP
+# Of the processes of a group: sets ASLEEP, if all wait for something, and TICKS to the CPU time that they have used, in 10 ms.
+look_at_group() { # GROUP
     local process
+    ASLEEP=yes TICKS=0
     for process in /proc/[0-9]*; do
-        ! read_stat "${process#/proc/}" || ((STAT[2] != $1)) || [[ ${STAT[0]} == S ]] || return 1
+        if read_stat "${process#/proc/}" && ((STAT[2] == $1)); then
+            TICKS=$((TICKS + STAT[11] + STAT[12]))
+            [[ ${STAT[0]} == S ]] || ASLEEP=
+        fi
     done
 }
 # Whether all processes of the server that are alive are in this state: S (asleep), T (stopped).

@@ -314,14 +314,18 @@ start_other() { # PROGRAM ARGUMENT...
 other_is_alive() { alive "$OTHER"; }
 
 # Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
-# in $JOB/said and $JOB/complaint. One that runs on is killed, but not while it still has something to do: on a busy machine
-# it may not have come to its end.
+# in $JOB/said and $JOB/complaint. It runs on if it waits for 3 s, or has used 5 s of the CPU: a machine that is busy
+# may take long over its end.
 try_server() { # DIRECTORY ARGUMENT...
-    local start=$SECONDS
-    ENDED=0
+    local since=$SECONDS
+    ENDED=0 TICKS=0
     (cd "$1" && exec timeout -s KILL $((6 * LIMIT)) "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null &
     TRIED=$!
-    while alive "$TRIED" && { ((SECONDS - start < LIMIT)) || ! group_sleeps "$TRIED"; }; do pause 0.02; done
+    while alive "$TRIED" && ((SECONDS - since < 3 && TICKS < 500)); do
+        look_at_group "$TRIED"
+        [[ -n $ASLEEP ]] || since=$SECONDS
+        pause 0.02
+    done
     { kill -KILL -- "-$TRIED"; wait "$TRIED"; } 2>/dev/null || ENDED=$?
     TRIED=
 }
