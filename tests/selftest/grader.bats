@@ -284,6 +284,15 @@ check_readme() { # DIRECTORY
     [[ ${lines[-1]} == "0 passed, 1 failed" ]] || { echo "$output" && return 1; }
 }
 
+@test "a program that the machine keeps from its end for 22 s is not taken for one that runs on" {
+    # It is stopped, as if all of the CPU were somebody else's.
+    sed '/^import time/a if sys.argv[2:] == ["192.0.2.1"]:\n    if os.fork() == 0:\n        time.sleep(22)\n        os.kill(os.getppid(), signal.SIGCONT)\n        os._exit(0)\n    os.kill(os.getpid(), signal.SIGSTOP)' \
+        tests/grader/homework/right-python/server >"$BATS_TEST_TMPDIR/server"
+    chmod +x "$BATS_TEST_TMPDIR/server"
+    SERVER=$BATS_TEST_TMPDIR/server ONLY="or not ours" run -0 tests/run 5
+    [[ ${lines[-1]} == "1 passed, 0 failed" ]] || { echo "$output" && return 1; }
+}
+
 @test "in a grading, a test that fails where processes take long is tried once more, and not where they do not" {
     cp -R "$SMALL" "$BATS_TEST_TMPDIR/kit"
     mkdir "$BATS_TEST_TMPDIR/homework"
