@@ -136,7 +136,7 @@ expect_drop() { # MILLISECONDS HINT
 expect_file() { # FILE HINT
     if ((STAGE >= 3)); then expect_status 200 "$2" || return 1; fi
     is_body "$1" && return
-    ! body | grep -qaE '^HTTP/1\.[01] [0-9]{3} ' || because "the answer has a head once more in its body: it is sent once, before the body"
+    ! body | grep -qaE 'HTTP/1\.[01] [0-9]{3} ' || because "the answer has a head once more in its body: it is sent once, before the body"
     explain "the bytes of ${1#"$SITE"/} ($(wc -c <"$1")) as the body" "$2; here are $(body | wc -c) bytes"
 }
 
