@@ -86,14 +86,15 @@ find_children() {
         [[ ${STAT[3]} != "$session" || " ${frame[*]} " == *" $process "* ]] || FOUND+=("$process")
     done
 }
-# Of the processes of a group: sets ASLEEP, if all wait for something, and TICKS to the CPU time that they have used, in 10 ms.
+# Of the processes of a group: sets ASLEEP, if all wait for something, or have ended, and TICKS to the CPU time that they have
+# used, in 10 ms.
 look_at_group() { # GROUP
     local process
     ASLEEP=yes TICKS=0
     for process in /proc/[0-9]*; do
         if read_stat "${process#/proc/}" && ((STAT[2] == $1)); then
             TICKS=$((TICKS + STAT[11] + STAT[12]))
-            [[ ${STAT[0]} == S ]] || ASLEEP=
+            [[ ${STAT[0]} == [SZ] ]] || ASLEEP=
         fi
     done
 }
