@@ -314,14 +314,14 @@ start_other() { # PROGRAM ARGUMENT...
 other_is_alive() { alive "$OTHER"; }
 
 # Starts a server that has to end by itself, in this directory. Sets ENDED, its exit status; what it says is
-# in $JOB/said and $JOB/complaint. It runs on if it waits for 3 s, or has used 5 s of the CPU: a machine that is busy
-# may take long over its end.
+# in $JOB/said and $JOB/complaint. It runs on if it waits for 5 s (some servers try bind() again for 2 or 3 s), or has used
+# 5 s of the CPU: on a busy machine its end may take long.
 try_server() { # DIRECTORY ARGUMENT...
     local since=$SECONDS
     ENDED=0 TICKS=0
     (cd "$1" && exec timeout -s KILL $((6 * LIMIT)) "${AS[@]}" "$PLACE/server" "${@:2}") >"$JOB/said" 2>"$JOB/complaint" 3>&- </dev/null &
     TRIED=$!
-    while alive "$TRIED" && ((SECONDS - since < 3 && TICKS < 500)); do
+    while alive "$TRIED" && ((SECONDS - since < 5 && TICKS < 500)); do
         look_at_group "$TRIED"
         [[ -n $ASLEEP ]] || since=$SECONDS
         pause 0.02

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What a homework can see of a classmate's, the kit's and the machine's files; without namespaces, they are closed meanwhile.
-# Needs: parallel:parallel python3:python3
+# Needs: gnuplot:gnuplot-nox parallel:parallel python3:python3
 bats_require_minimum_version 1.5.0
 load kits
 
