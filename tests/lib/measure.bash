@@ -16,25 +16,34 @@ within() { # SECONDS COMMAND...
 }
 eventually() { within "$SOON" "$@"; } # COMMAND...
 
-# Whether somebody listens on a port of this machine.
-listens() { # PORT
-    local words hex file
-    printf -v hex %04X "$1"
+# Sets LISTENERS to the sockets that listen: their lines of /proc/net/tcp, and of tcp6. (For each line that is read by itself,
+# the kernel would go through all connections that it may have.)
+find_listeners() {
+    local lines line file
+    LISTENERS=()
     for file in /proc/net/tcp /proc/net/tcp6; do
         [[ -e $file ]] || continue
-        while read -ra words; do # those that listen come first
-            [[ ${words[3]} == 0A || ${words[3]} == st ]] || break
-            [[ ${words[1]} != *":$hex" || ${words[3]} != 0A ]] || return 0
-        done <"$file"
+        mapfile -t -s 1 -n 100 lines <"$file"
+        for line in "${lines[@]}"; do # those that listen come first
+            [[ $line == *" 0A "* ]] || break
+            LISTENERS+=("$line")
+        done
     done
-    return 1
+}
+
+# Whether somebody listens on a port of this machine.
+listens() { # PORT
+    local hex
+    printf -v hex %04X "$1"
+    find_listeners
+    [[ " ${LISTENERS[*]} " == *":$hex "*([0-9A-F]):0000" 0A "* ]]
 }
 
 # Whether connections of this port are left that nobody listens for any more.
 lingers() { # PORT
     local hex
     printf -v hex %04X "$1"
-    ! listens "$1" && cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$2 ~ port {found = 1} END {exit !found}'
+    ! listens "$1" && awk -v port=":$hex\$" '$2 ~ port {found = 1; exit} END {exit !found}' /proc/net/tcp*
 }
 forgotten() { ! lingers "$1"; } # PORT
 
@@ -53,8 +62,8 @@ count_unsent() {
 has_connection() { # [STATE|STATE...]
     local hex
     printf -v hex %04X "$PORT"
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-        awk -v port=":$hex\$" -v states="^(${1:-0[1-9B]})\$" '$2 ~ port && $4 ~ states && $10 > 0 {found = 1} END {exit !found}'
+    awk -v port=":$hex\$" -v states="^(${1:-0[1-9B]})\$" '$2 ~ port && $4 ~ states && $10 > 0 {found = 1; exit} END {exit !found}' \
+        /proc/net/tcp*
 }
 has_client() { has_connection "01|08"; }
 has_none() { ! has_connection; }

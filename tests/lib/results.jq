@@ -1,7 +1,8 @@
-# What bats printed of a suite (TAP), as JSON: what it is about ($stage, $exercise, $called), its $file and $part (slow, or quick), the
+# What bats printed of a suite (TAP), as JSON in one line: what it is about ($stage, $exercise, $called), its $file and $part (slow, or quick), the
 # $kind of place; and of each test its name, its status (passed, failed or skipped), what it printed, the cause, if it names
 # one, and how long it took, in ms. A suite is whole if each of its $names has a result; if not, $broken may say why, and
-# output is what was printed instead.
+# output is what was printed instead. After that line come those that say how the suite has ended, for a person (progress.jq).
+include "progress";
 
 # What a test printed, without the lines that say where in our files it failed, or signs that no report can hold.
 def evidence:
@@ -28,3 +29,4 @@ def evidence:
     suite: (if $file | startswith("exercises/") then $exercise else $file | rtrimstr(".bats") end), $part, $kind, $whole,
     broken: (if $whole then null else $broken end),
     output: (if $whole then "" else $lines[-12:] | map(gsub("[\\p{Cc}]"; "?")) | join("\n") | rtrimstr("\n") end), tests: $tests}
+| tojson, progress

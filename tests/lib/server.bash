@@ -89,6 +89,8 @@ launch() {
     echo "$PID" >"$JOB/group"
     local end=$((SECONDS + LIMIT))
     LAUNCHED=$SECONDS
+    # Most servers say where they listen. So it is looked for when they have said something, or after 0.5 s.
+    for _ in {1..25}; do [[ ! -s $LOG && ! -s $JOB/ended ]] || break; pause 0.02; done
     until find_server; do
         if [[ -s $JOB/ended ]] || ! alive "$PID" || ((SECONDS >= end)); then
             give_up "a server that listens on port $ASKED" "the server does not start to listen on port $ASKED" || return 1
@@ -141,20 +143,18 @@ not_tried_again() {
 # an earlier server still does, which ends just now). Sets PORT, and PID to the process that has the socket, which a
 # script may have started.
 find_server() {
-    local user=$SERVER_USER words hex file socket holder holders sockets=()
+    local user=$SERVER_USER line words hex socket holder holders sockets=()
     [[ $user != self ]] || user=$EUID
-    for file in /proc/net/tcp /proc/net/tcp6; do
-        [[ -e $file ]] || continue
-        while read -ra words; do # those that listen come first
-            [[ ${words[3]} == 0A || ${words[3]} == st ]] || break
-            [[ ${words[3]} == 0A && ${words[7]} == "$user" ]] || continue
-            hex=${words[1]##*:}
-            if ((16#$hex == ASKED)); then
-                sockets=("$ASKED ${words[9]}" "${sockets[@]}")
-            elif ((SECONDS > LAUNCHED + 1)); then
-                sockets+=("$((16#$hex)) ${words[9]}")
-            fi
-        done <"$file"
+    find_listeners
+    for line in "${LISTENERS[@]}"; do
+        read -ra words <<<"$line"
+        [[ ${words[7]} == "$user" ]] || continue
+        hex=${words[1]##*:}
+        if ((16#$hex == ASKED)); then
+            sockets=("$ASKED ${words[9]}" "${sockets[@]}")
+        elif ((SECONDS > LAUNCHED + 1)); then
+            sockets+=("$((16#$hex)) ${words[9]}")
+        fi
     done
     for socket in "${sockets[@]}"; do
         holders=$(find /proc/[0-9]*/fd -lname "socket:\[${socket#* }\]" 2>/dev/null | cut -d / -f 3 | sort -n)
