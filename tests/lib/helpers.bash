@@ -34,7 +34,7 @@ setup_file() {
 }
 setup() { set_up; }
 # bats notes every command, to say where a test has failed. That takes a third of the time.
-note_no_commands() { [[ -n ${VERBOSE:-} ]] || trap - DEBUG; }
+note_no_commands() { trap - DEBUG; }
 set_up() {
     note_no_commands
     BEGUN=${EPOCHREALTIME/./} RESULT=0

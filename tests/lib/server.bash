@@ -95,7 +95,7 @@ launch() {
         if [[ -s $JOB/ended ]] || ! alive "$PID" || ((SECONDS >= end)); then
             give_up "a server that listens on port $ASKED" "the server does not start to listen on port $ASKED" || return 1
         fi
-        pause 0.02
+        pause 0.1
     done
     echo "$PID $PORT $ASKED" >"$JOB/running"
     status_of SigCgt >"$JOB/caught"
@@ -176,9 +176,11 @@ stop_server() {
     read -r group <"$JOB/group"
     kill -KILL -- "-$group" 2>/dev/null || true
     [[ $SANDBOX != none || $SERVER_USER == self ]] || end_processes
-    wait_until "a server that ends when it is killed" eval "! listens ${PORT:-0}"
+    wait_until "a server that ends when it is killed" is_gone
     discard "$JOB/running"
 }
+# Whether its process is gone; and its socket, where the next server may want the same port.
+is_gone() { ! alive "$PID" && { ((STAGE >= 5 && ${PORT:-0} == ASKED)) || ! listens "${PORT:-0}"; }; }
 
 # Ends the server, but not what it has started.
 kill_server() {
@@ -324,7 +326,7 @@ try_server() { # DIRECTORY ARGUMENT...
     while alive "$TRIED" && ((SECONDS - since < 5 && TICKS < 500)); do
         look_at_group "$TRIED"
         [[ -n $ASLEEP ]] || since=$SECONDS
-        pause 0.02
+        pause 0.05
     done
     { kill -KILL -- "-$TRIED"; wait "$TRIED"; } 2>/dev/null || ENDED=$?
     TRIED=
