@@ -103,7 +103,7 @@ all_passed() { # STAGE
     printf '#!/usr/bin/env no-program\n' >"$faults/no-program/server"
     printf '#!/bin/sh\nexec ""\n' >"$faults/runs-nothing/server"
     make_kit "$BATS_TEST_TMPDIR/kit" 1_fixed.bats 2_files.bats 5_args.bats
-    perl -0pi -e 's/^\@test "(?!\/ is html).*?^\}\n//msg' "$BATS_TEST_TMPDIR/kit/tests/2_files.bats" # one that looks at a body
+    perl -0pi -e 's/^\@test "(?!\/ is html|a path names|a directory with its last).*?^\}\n//msg' "$BATS_TEST_TMPDIR/kit/tests/2_files.bats" # three that look at a body
     "$BATS_TEST_TMPDIR/kit/tests/grader/grade-all" -j "$AT_ONCE" -o "$GRADES" 5 "$faults"
     while IFS=: read -r name text; do
         first=$(head -n 1 "$GRADES/$name.txt")
