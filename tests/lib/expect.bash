@@ -102,7 +102,7 @@ in_time() { # COMMAND...
         if ((SECONDS - start < 4)); then result=1 && break; fi
         tries=$((tries + 1))
         if ! may_be_late "$tries"; then
-            ! "${BASH_SOURCE[0]%/*}/is-slow" 8 || skip "this machine is too busy for this test: try again when less else runs on it"
+            ! "${BASH_SOURCE[0]%/*}/is-slow" 3 || skip "this machine is too busy for this test: try again when less else runs on it"
             explain "a client that has done its part after 4 s" "it has not, $tries times: the machine is slow, or the server keeps it waiting" >>"$JOB/scene" ||
                 result=1
             break
@@ -118,7 +118,7 @@ in_time() { # COMMAND...
 # Whether a scene may have been late so often because of the machine: once on any, 3 times where processes take long, 11 times
 # where they take very long.
 may_be_late() { # TIMES
-    (($1 < 2)) || { (($1 < 4)) && "${BASH_SOURCE[0]%/*}/is-slow"; } || { (($1 < 12)) && "${BASH_SOURCE[0]%/*}/is-slow" 0.5; }
+    (($1 < 2)) || { (($1 < 4)) && "${BASH_SOURCE[0]%/*}/is-slow"; } || { (($1 < 12)) && "${BASH_SOURCE[0]%/*}/is-slow" 0.2; }
 }
 on_time() { ((SECONDS - start >= 4)) || fair=yes; }
 

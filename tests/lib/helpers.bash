@@ -48,13 +48,14 @@ set_up() {
     ! hopeless || not_tried_again || return 1
     start_server
 }
-# In a grading a test that has failed is tried once more where processes take long, since that may be the reason; as long as no
-# more than one has failed again in this suite: then it is the server. (bats does so from 1.8 on.)
+# In a grading a test that has failed is tried once more if its client has waited in vain, or where processes take long, since
+# that may be the reason; as long as no more than one has failed again in this suite: then it is the server. (bats does so from
+# 1.8 on.)
 try_once_more() {
     [[ -n ${GRADED:-} ]] || return 0
     if ((${BATS_TEST_TRY_NUMBER:-1} > 1)); then
         echo "$BATS_TEST_DESCRIPTION" >>"$JOB/again"
-    elif (($(count_lines "$JOB/again") < 2)) && "${BASH_SOURCE[0]%/*}/is-slow" 0.5; then
+    elif (($(count_lines "$JOB/again") < 2)) && { ((RESULT == 4)) || "${BASH_SOURCE[0]%/*}/is-slow" 0.2; }; then
         BATS_TEST_RETRIES=1
     fi
 }

@@ -276,7 +276,7 @@ check_readme() { # DIRECTORY
     cp -R "$SMALL" "$BATS_TEST_TMPDIR/kit"
     # shellcheck disable=SC2016
     # A server that keeps its clients waiting, where processes take far too long, as far as one can see.
-    printf '#!/bin/sh\n[ "$1" = 8 ]\n' >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
+    printf '#!/bin/sh\n[ "$1" = 3 ]\n' >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
     SERVER=stage5_args/server ONLY="the log has the id of the child" run -0 "$BATS_TEST_TMPDIR/kit/tests/run" 6
     [[ $output == *"this machine is too busy for this test"* && ${lines[-1]} == "0 passed, 0 failed, 1 skipped" ]] || { echo "$output" && return 1; }
     rm "$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
@@ -294,16 +294,17 @@ check_readme() { # DIRECTORY
     [[ ${lines[-1]} == "1 passed, 0 failed" ]] || { echo "$output" && return 1; }
 }
 
-@test "in a grading, a test that fails where processes take long is tried once more, and not where they do not" {
+@test "in a grading, a test that fails where processes take long, or after a wait in vain, is tried once more, and no other" {
     cp -R "$SMALL" "$BATS_TEST_TMPDIR/kit"
     mkdir "$BATS_TEST_TMPDIR/homework"
     cp stage5_args/server.c "$BATS_TEST_TMPDIR/homework"
     rm "$BATS_TEST_TMPDIR/kit/tests/6_fork.bats"
     # shellcheck disable=SC2016
     { echo "load lib/helpers" && printf '@test "%s" {\n    %s\n}\n' once '[[ -e $JOB/once ]] || { touch "$JOB/once" && explain "a second try" ""; }' \
+        silent '[[ -e $JOB/silent ]] || { touch "$JOB/silent" && RESULT=4 && explain "a second try" ""; }' \
         never 'explain "nothing" ""' always 'get / && expect_status 200 ""'; } >"$BATS_TEST_TMPDIR/kit/tests/5_args.bats"
     for status in 1 0; do
-        points=$(((2 - status) * 20))
+        points=$((45 - 15 * status))
         printf '#!/bin/sh\nexit %s\n' "$status" >"$BATS_TEST_TMPDIR/kit/tests/lib/is-slow"
         run --separate-stderr "$BATS_TEST_TMPDIR/kit/tests/grader/grade" --format json 5 "$BATS_TEST_TMPDIR/homework"
         [[ $(jq -r .new.earned <<<"$output") == "$points" ]] || { echo "$output $stderr" && return 1; }
